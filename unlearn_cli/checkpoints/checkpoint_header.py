@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.checkpoints import safetensors_header
+from unlearn_cli.checkpoints.unsupported_weights import MERGE_ADAPTER
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage import json_text
 from unlearn_cli.storage.regular_files import read_regular, require_regular_file, sha256
 from unlearn_cli.storage.remote import locate
 
 MAX_INDEX = 10 * 2**20
-MERGE_ADAPTER = "adapters are not supported; merge it with PEFT's merge_and_unload(), and save the whole network"
 
 
 @dataclass(frozen=True)

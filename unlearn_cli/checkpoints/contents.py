@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearn_cli.checkpoints.network_fit import DEQUANTISE, list_some
+from unlearn_cli.checkpoints.network_fit import list_some
 from unlearn_cli.checkpoints.stubs import Stub, as_mapping, is_network
+from unlearn_cli.checkpoints.unsupported_weights import DEQUANTISE
 from unlearn_cli.checkpoints.wrapper_names import is_averaged
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError, did_you_mean

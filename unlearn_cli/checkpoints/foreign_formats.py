@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from unlearn_cli.checkpoints.unsupported_weights import MERGE_ADAPTER
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage.regular_files import open_regular
 from unlearn_cli.storage.remote import locate
@@ -51,10 +52,7 @@ def find_checkpoint(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     if (path / ADAPTER).is_file():
-        raise UserError(
-            f"{path}: is an adapter (LoRA/PEFT), not a whole network; merge it with peft's merge_and_unload(), and "
-            "save the result"
-        )
+        raise UserError(f"{path}: is an adapter (LoRA or another of PEFT) without its network; {MERGE_ADAPTER}")
     files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES) and not file.name.startswith("."))
     if len(files) != 1:
         listed = ", ".join(file.name for file in files[:5]) or f"no file with {', '.join(SUFFIXES)}"

@@ -8,8 +8,8 @@ from itertools import takewhile
 
 from torch import Tensor, nn
 
-from unlearn_cli.checkpoints.checkpoint_header import MERGE_ADAPTER
 from unlearn_cli.checkpoints.tensor_names import NameMapping, find_common_prefix, replace_part
+from unlearn_cli.checkpoints.unsupported_weights import DEQUANTISE, MERGE_ADAPTER
 
 MOST_LISTED = 5  # names of each problem in a message
 MOST_COMPARED = 1000  # names that are compared in pairs to suggest other names
@@ -21,7 +21,6 @@ QUANTISED_PARTS = {  # of GPTQ, AWQ, bitsandbytes, torch and compressed-tensors
     *("qweight", "qzeros", "g_idx", "absmax", "quant_map", "quant_state", "SCB", "weight_format", "_packed_params"),
     *("weight_scale", "weight_scale_inv", "weight_packed", "weight_zero_point"),
 }
-DEQUANTISE = "quantised weights are not supported; save the network in float32, before it was quantised"
 OTHER_CLASSES = "list all classes of the network, in its order, as 'classes' in the manifest, or name its training data"
 EMPTY = '""'  # in YAML
 Difference = tuple[str, str]  # parts of a name in the file and of one in the network

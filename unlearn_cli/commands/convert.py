@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unlearn_cli import console
 from unlearn_cli.checkpoints import foreign_formats
 from unlearn_cli.checkpoints.tensor_names import dotted, find_common_prefix
+from unlearn_cli.checkpoints.unsupported_weights import advise_kind
 from unlearn_cli.checkpoints.wrapper_names import (
     describe_prefix,
     describe_starts,
@@ -32,12 +33,6 @@ if TYPE_CHECKING:
 
     from unlearn_cli.checkpoints.contents import WeightSet
 
-PLAIN = "save a state dict of plain tensors and convert that"
-ADVICE = {
-    "sparse": "save tensor.to_dense() instead, and convert that",
-    "quantised": "save the network in float32, before it was quantised, and convert that",
-    "complex": "networks of complex numbers are not supported",
-}  # by kinds of tensors
 MOST_EXPANDED = 100  # times the bytes of the storages, which expanded tensors may need
 
 
@@ -179,7 +174,7 @@ def check_tensors(tensors: "dict[str, Tensor]") -> None:
 
     for name, tensor in tensors.items():
         if kind := find_unusual_kind(tensor):
-            raise UserError(f"{name} is a {kind} tensor; {ADVICE.get(kind, PLAIN)}")
+            raise UserError(f"{name} is a {kind} tensor; {advise_kind(kind)}")
         # Names must be text that a safetensors header can store, and must differ from the key of its metadata.
         if not name.isprintable() or name == "__metadata__":
             raise UserError(f"{name!a} is not a name for a tensor; rename it")

@@ -16,11 +16,13 @@ from typing import Literal
 import numpy as np
 
 from unlearn_cli.data.formats.annotated_folder import find_annotations, read_annotated
+from unlearn_cli.data.formats.detection import DETECTION, has_annotations
 from unlearn_cli.data.formats.system_files import is_system_name
 from unlearn_cli.data.images.image_files import ImageFiles
 from unlearn_cli.data.images.pillow_images import SUFFIXES, contains_image
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
+from unlearn_cli.data.split_names import are_splits
 from unlearn_cli.data.strings import concatenate, pack
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.image_steps import DEFAULT_MODES
@@ -51,6 +53,9 @@ def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> 
         return read_annotated(folder, annotations, name, input, allow_missing=skips)
     left_out: Counter[str] = Counter()
     classes = _list_class_folders(folder, name, left_out)
+    _refuse_splits(classes, f"{name}: {folder}")
+    if has_annotations(folder):
+        raise UserError(f"{name}: {folder}: {DETECTION}")
     parts = [pack([_Class(folder, label, name, left_out).images()]) for label in classes]
     _refuse_empty(classes, [len(part) for part in parts], f"{name}: {folder}")
     names = concatenate(parts)
@@ -70,6 +75,13 @@ def _list_class_folders(folder: Path, name: str, left_out: Counter[str]) -> list
         else:
             left_out["files outside of the class folders, left out"] += 1
     return sorted(classes)
+
+
+def _refuse_splits(folders: list[str], source: str) -> None:
+    if are_splits(folders):
+        raise UserError(
+            f"{source}: its folders are splits ({', '.join(folders)}), not classes; name one of them for each split"
+        )
 
 
 def _refuse_empty(classes: list[str], counts: list[int], source: str) -> None:

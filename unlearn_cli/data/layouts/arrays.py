@@ -10,7 +10,8 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.data.formats.arrays import MARKS, SafetensorsFile
 from unlearn_cli.data.formats.npz_file import ArrayHeader, NpzFile
 from unlearn_cli.data.layouts.label_columns import are_classes, choose_task, sort_classes
-from unlearn_cli.data.layouts.layout import COLUMNS, SORTED, DataLayout, complete_splits, find_split
+from unlearn_cli.data.layouts.layout import COLUMNS, SORTED, DataLayout, complete_splits
+from unlearn_cli.data.split_names import find_split
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.literals import Task
 

@@ -1,6 +1,5 @@
 """The layout of data: the sources of a manifest, and facts about the records that the other sections need."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,16 +7,12 @@ from typing import Any, Literal
 
 from unlearn_cli.data.formats.system_files import is_system_name
 from unlearn_cli.data.layouts.features import FeatureColumns
+from unlearn_cli.data.split_names import find_split
 from unlearn_cli.schema.literals import Task
 
 Kind = Literal["images", "numbers", "text"]
 Section = Mapping[str, Any]  # of a manifest, as YAML has it
 
-SPLITS = {  # split -> names of its folder, file or array
-    "train": ("train", "training", "trn", "tr"),
-    "validation": ("val", "valid", "validation", "dev", "eval"),
-    "test": ("test", "testing", "tst", "te"),
-}
 SORTED, LISTED, COLUMNS = "the sorted names", "as the data lists them", "as the columns of labels"  # order of classes
 EVERY = 5  # without a test set, every fifth record is in test
 
@@ -46,12 +41,6 @@ class DataLayout:
     data: Section = field(default_factory=dict)  # other keys of the section `data`
     guesses: Mapping[str, str] = field(default_factory=dict)
     remarks: Sequence[str] = ()  # on records and columns that the sources do not use
-
-
-def find_split(name: str) -> str | None:
-    """Return the split that the name of a folder or file stands for: `train`, `cifar_train_20k`, `x_test`."""
-    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
-    return next((split for split, names in SPLITS.items() if any(word in names for word in words)), None)
 
 
 def assign_splits(names: Sequence[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from unlearn_cli.data.formats.detection import DETECTION, has_annotated_images, has_annotations
 from unlearn_cli.data.layouts.arrays import recognise_arrays
 from unlearn_cli.data.layouts.folders import (
     find_images,
@@ -23,7 +24,6 @@ EXPECTED = (
     ".safetensors file"
 )
 NAMES = ("data", "dataset", "datasets", "images", "imgs")  # of folders with all data
-DETECTION = {"annotations", "labels"}  # folders of COCO, VOC and YOLO
 ARRAYS = (".npz", ".safetensors")
 
 
@@ -46,8 +46,8 @@ def describe_images(folder: Path) -> str:
     if not folder.is_dir() or not find_images(folder):
         return ""
     classes = [inner.name for inner in list_folders(folder)]
-    if DETECTION & {name.lower() for name in classes}:
-        return ": annotations of detection and segmentation are not read, only classes of whole images"
+    if has_annotated_images(folder):
+        return f": {DETECTION}"
     if len(classes) == 1:
         return f": only one folder has images, '{classes[0]}', but a classification has at least two"
     return "" if classes else ": its images are in no folder of a class, and no table names their classes"
@@ -74,8 +74,13 @@ def recognise_folder(folder: Path, labels: Sequence[str], ignored: tuple[str, ..
     """Return the layout of a folder, or of the folder `data` or the only one inside; None without one.
 
     Files with the suffixes `ignored` are left out.
+
+    Raises:
+        UserError: it cannot be listed or read, or has annotations of detection.
     """
     try:
+        if has_annotations(folder):
+            raise UserError(f"{folder}: {DETECTION}")
         return (
             recognise_image_folders(folder)
             or recognise_idx_files(folder)

@@ -18,8 +18,9 @@ from unlearn_cli.data.layouts.features import (
 from unlearn_cli.data.layouts.folders import describe_sizes, describe_unreadable
 from unlearn_cli.data.layouts.image_sizes import ImageSizes, measure_contents, measure_images
 from unlearn_cli.data.layouts.label_columns import TableLabels, describe_similar, recognise_labels
-from unlearn_cli.data.layouts.layout import DataLayout, Kind, Section, complete_splits, find_split
+from unlearn_cli.data.layouts.layout import DataLayout, Kind, Section, complete_splits
 from unlearn_cli.data.layouts.table_text import describe_marks, open_described
+from unlearn_cli.data.split_names import find_split
 from unlearn_cli.data.tables.table_file import TableFile
 from unlearn_cli.errors import UserError
 
