@@ -5,6 +5,7 @@ users do; the others would spend most of their time on imports. What commands im
 """
 
 import gc
+import logging
 import os
 import signal
 import socket
@@ -12,12 +13,15 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import scipy.stats  # noqa: F401
 import torch
+from torch.distributed import run as torchrun
+from torch.distributed.launcher import api
 
 from unlearn_cli.cli.app import main
 
@@ -60,6 +64,55 @@ class Started:
 def start(*words: object, environment: Mapping[str, str] | None = None) -> Started:
     """Start a command line in a child process, with more variables in its environment."""
     return start_function(lambda: run([str(word) for word in words]), environment)
+
+
+def start_with_launcher(*words: object) -> Started:
+    """Start a command line in a child process, whose `--nproc` starts forks of it instead of new interpreters."""
+
+    def work() -> int:
+        api.elastic_launch = ForkingLauncher
+        return run([str(word) for word in words])
+
+    return start_function(work)
+
+
+def start_with_torchrun(options: Sequence[str], *words: object) -> Started:
+    """Start a command line as torchrun with these options does, in forks instead of new interpreters."""
+
+    def work() -> int:
+        torchrun.__dict__["elastic_launch"] = ForkingLauncher
+        torchrun.main([*options, "-m", "unlearn_cli", *map(str, words)])
+        return 0
+
+    return start_function(work)
+
+
+class ForkingLauncher(api.elastic_launch):
+    """Torch's launcher: it is told to start an interpreter with `-m unlearn_cli`, and calls this program in forks."""
+
+    def __init__(self, config: api.LaunchConfig, entrypoint: str) -> None:
+        assert entrypoint == sys.executable
+        logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # which new interpreters do not use
+        super().__init__(replace(config, start_method="fork"), run_as_rank)
+
+    def __call__(self, *words: str) -> Any:
+        *options, module = words[: words.index("unlearn_cli") + 1]
+        assert (options[-1], module) == ("-m", "unlearn_cli")
+        return super().__call__(*words[len(options) + 1 :])
+
+
+def run_as_rank(*words: str) -> None:
+    """Run the command line; end as the program does if it fails. The launcher's handlers of signals are left behind."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    end_at_once = os._exit
+    os.__dict__["_exit"] = sys.exit  # with which the program ends; the launcher waits for a function that returns
+    try:
+        code = run(list(words))
+    finally:
+        os.__dict__["_exit"] = end_at_once
+    if code:
+        sys.exit(code)
 
 
 def start_function(function: Callable[[], int], environment: Mapping[str, str] | None = None) -> Started:

@@ -1,20 +1,15 @@
 """Two hosts that share a file system, played by this machine alone: they do what one process does, and one speaks."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
-from tests.forked import Finished, run_ranks
+from tests.forked import Finished, run_ranks, start_with_torchrun
 from tests.tiny import MANIFEST, invoke, write_manifest
-
-pytestmark = pytest.mark.usefixtures("usual_level_step")  # also in new interpreters
 
 PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
 UNLEARN = ["--method", "bad_teacher", "--set", "impair_steps=3", "--set", "repair_steps=3", "--set", "impair_lr=0.001"]
@@ -34,16 +29,10 @@ def launch_on_two_hosts(*words: object) -> list[Finished]:
     """Run a command as torchrun does on two hosts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    hosts = []
-    for rank in ("0", "1"):
-        options = ["--nnodes", "2", "--nproc-per-node", "1", "--node-rank", rank, "--master-addr", "127.0.0.1"]
-        launcher = ["-m", "torch.distributed.run", *options, "--master-port", port]
-        line = [sys.executable, *launcher, "-m", "unlearn_cli", *words]
-        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        hosts.append(subprocess.Popen(list(map(str, line)), env={**os.environ, "OMP_NUM_THREADS": "1"}, **pipes))
-    texts = [host.communicate(timeout=240) for host in hosts]
-    return [Finished(host.returncode, *printed) for host, printed in zip(hosts, texts, strict=True)]
+        port = str(free.getsockname()[1])
+    options = ["--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", port]
+    hosts = [start_with_torchrun([*options, "--node-rank", rank], *words) for rank in ("0", "1")]
+    return [host.wait() for host in hosts]
 
 
 def numbers(node: Any) -> list[float]:

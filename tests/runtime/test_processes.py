@@ -17,15 +17,14 @@ from safetensors.torch import load_file
 from torch import nn
 from typer.testing import Result
 
-from tests.forked import Finished, run_ranks, start
+from tests.forked import Finished, Started, run_ranks, start, start_with_launcher, start_with_torchrun
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli import console, ranks
 from unlearn_cli.cli.launch import remove_nproc
 from unlearn_cli.cli.program_group import report_errors
 from unlearn_cli.errors import CliError, Interrupted, ResourceError, UserError
 from unlearn_cli.runtime import devices, processes
-
-pytestmark = pytest.mark.usefixtures("usual_level_step")  # also in new interpreters
+from unlearn_cli.runtime.progress import Steps
 
 PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
 FAST = {
@@ -37,27 +36,42 @@ FAST = {
 }
 
 
-def command(*words: object) -> subprocess.Popen[str]:
-    line = [sys.executable, "-m", "unlearn_cli", *map(str, words)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def under_way(*words: object) -> subprocess.Popen[str]:
-    """Start a command and return when it has begun to train."""
-    process = command(*words)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "loading torch" in line:
-            break
-    time.sleep(6)
-    return process
-
-
 def launch(*words: object) -> Finished:
-    """Run a command as users do, in new interpreters."""
-    process = command(*words)
-    out, err = process.communicate(timeout=120)
-    return Finished(process.returncode, out, err)
+    """Run a command whose launcher starts the processes that do the work as for users, in new interpreters."""
+    return start(*words).wait()
+
+
+def launch_in_new_interpreter(*words: object) -> Finished:
+    """Run a command whose launcher is started as for users, too."""
+    line = [sys.executable, "-m", "unlearn_cli", *map(str, words)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def start_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Started, list[int]]]:
+    """Start a long training in two processes; return when both have begun, with their ids by rank."""
+    log = Steps.log
+
+    def write_id_and_log(self: Steps[Any], **values: Any) -> None:
+        new = project / f"rank-{ranks.rank()}.new"
+        new.write_text(str(os.getpid()), encoding="utf-8")
+        new.rename(new.with_suffix(""))
+        log(self, **values)
+
+    def start_and_wait(*words: object) -> tuple[Started, list[int]]:
+        begun = [project / f"rank-{rank}" for rank in range(2)]
+        for path in begun:
+            path.unlink(missing_ok=True)
+        process = start_with_launcher("train", "-m", project / "manifest.yaml", "--nproc", "2", *words)
+        while not all(path.exists() for path in begun):
+            assert process.is_running(), process.read("err")
+            time.sleep(0.05)
+        return process, [int(path.read_text(encoding="utf-8")) for path in begun]
+
+    monkeypatch.setattr(Steps, "log", write_id_and_log)
+    monkeypatch.setattr(ranks, "GRACE_SECONDS", 1.0)
+    return start_and_wait
 
 
 def on_two_ranks(*words: object) -> Finished:
@@ -93,10 +107,10 @@ def unlearn(
 @pytest.mark.parametrize(
     ("method", "run", "more"),
     [
-        ("unsir", launch, ("--nproc", "2")),
+        ("finetune", launch, ("--nproc", "2")),
+        ("unsir", on_two_ranks, ()),
         ("bad_teacher", on_two_ranks, ("--shard",)),
         ("gkt", on_two_ranks, ()),
-        ("finetune", on_two_ranks, ()),
         ("head", on_two_ranks, ("--shard",)),
     ],
 )
@@ -151,10 +165,11 @@ def test_a_pipe_is_refused_for_several_processes(project: Path, tmp_path: Path) 
 
 def test_errors_are_told_once_with_their_exit_code(project: Path) -> None:
     model, manifest = project / "original" / "model.safetensors", project / "manifest.yaml"
-    missing = launch("evaluate", model, "-m", project / "no.yaml", "--nproc", "2")
+    missing = launch_in_new_interpreter("evaluate", model, "-m", project / "no.yaml", "--nproc", "2")
     assert (missing.exit_code, missing.stdout, len(missing.stderr.splitlines())) == (2, "", 1), missing.stderr
     gate = ("--require", "test.accuracy >= 2")
-    failed = launch("evaluate", model, "-m", manifest, *gate, "--nproc", "2", "--quiet", "--device", "cpu")
+    words = ("evaluate", model, "-m", manifest, *gate, "--nproc", "2", "--quiet", "--device", "cpu")
+    failed = start_with_launcher(*words).wait()
     assert (failed.exit_code, failed.stderr.count("\n")) == (3, 1), failed.stderr
     assert failed.stderr.startswith("warning: gate failed: test.accuracy >= 2: ")
     single = start("evaluate", model, "-m", manifest, "--shard").wait()
@@ -176,38 +191,37 @@ def test_a_process_that_the_launcher_stops_prints_nothing(
     assert (ended.value.exit_code, capsys.readouterr().err) == (error.exit_code, printed)
 
 
-def test_a_signal_leaves_a_state_from_which_the_same_command_goes_on(project: Path) -> None:
-    words = ["train", "-m", project / "manifest.yaml", "-o", project / "long", "--set", "epochs=400", "--nproc", "2",
-             "--precision", "fp32"]  # fmt: skip
-    process = under_way(*words)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 75, err
+def test_a_signal_leaves_a_state_from_which_the_same_command_goes_on(
+    project: Path, start_training: Callable[..., tuple[Started, list[int]]]
+) -> None:
+    process, _ = start_training("-o", project / "long", "--set", "epochs=4000", "--precision", "fp32")
+    process.kill(signal.SIGTERM)
+    stopped = process.wait()
+    assert stopped.exit_code == 75, stopped.stderr
+    assert (project / "long.partial").is_dir()
     assert not (project / "long").exists()
     assert not [path for path in project.iterdir() if ".new-" in path.name]
 
 
-def test_a_process_that_is_killed_ends_the_run_with_one_line(project: Path) -> None:
-    words = ["train", "-m", project / "manifest.yaml", "-o", project / "killed", "--set", "epochs=2000", "--nproc", "2"]
-    process = under_way(*words)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
-    os.kill(max(map(int, children)), signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 137, err
-    *others, last = err.splitlines()
-    assert "was ended by signal 9" in last, err
+def test_a_process_that_is_killed_ends_the_run_with_one_line(
+    project: Path, start_training: Callable[..., tuple[Started, list[int]]]
+) -> None:
+    process, ids = start_training("-o", project / "killed", "--set", "epochs=4000", "--quiet")
+    os.kill(ids[1], signal.SIGKILL)
+    stopped = process.wait()
+    assert stopped.exit_code == 137, stopped.stderr
+    *others, last = stopped.stderr.splitlines()
+    assert "was ended by signal 9" in last, stopped.stderr
     assert not [line for line in others if "stopped by a signal" not in line], "whom the launcher stops may say so"
     left = {path.name for path in project.iterdir() if "killed" in path.name}
     assert left <= {"killed.partial", ".killed.lock"}, "the next run with this --out takes both over"
 
 
 def test_torchrun_starts_it_as_well(project: Path) -> None:
-    model, manifest = project / "original" / "model.safetensors", project / "manifest.yaml"
-    words = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "unlearn_cli", "evaluate", model]
-    done = subprocess.run(
-        [sys.executable, *map(str, words), "-m", str(manifest), "--json", "--quiet", "--device", "cpu"],
-        capture_output=True, text=True, timeout=120, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    words = ("evaluate", project / "original" / "model.safetensors", "-m", project / "manifest.yaml")
+    launcher = start_with_torchrun(["--nproc-per-node", "2"], *words, "--json", "--quiet", "--device", "cpu")
+    done = launcher.wait()
+    assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["metrics"]["subject"]["test"]["accuracy"]["n"] == 360
 
 
