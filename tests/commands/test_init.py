@@ -256,6 +256,36 @@ def test_more_classes_than_outputs_leave_nothing(original: Path, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.npz", "last.ckpt"]
 
 
+@pytest.mark.parametrize(("config", "message"), [
+    ({"model_type": "vit", "architectures": ["ViTModel"]}, "config.json names ViTModel, which has no last layer"),
+    ({"model_type": "vit", "id2label": {"0": "a", "1": "b"}},
+     "config.json states 2 classes (id2label), but the last layer of the weights, classifier, has 10 outputs"),
+])  # fmt: skip
+def test_a_config_that_does_not_fit_the_weights(config: dict[str, Any], message: str, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    save_file(
+        {"classifier.weight": torch.zeros(10, 7), "classifier.bias": torch.zeros(10)},
+        tmp_path / "m" / "model.safetensors",
+    )
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    *_, stderr = draft(tmp_path / "m", write_digits(tmp_path / "d.npz"), tmp_path / "data.yaml", code=2)
+    assert message in stderr
+
+
+def test_the_number_of_outputs_in_a_config_of_timm_is_that_of_the_weights(tmp_path: Path) -> None:
+    weights = checkpoint.load(save_head(tmp_path / "model.safetensors"))
+    config = {"architecture": "resnet18", "num_classes": 1000, "label_names": ["a"] * 1000}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    layout = recognise(write_digits(tmp_path / "d.npz"))
+    model = draft_model(tmp_path, weights, layout, tmp_path)
+    assert (model.num_outputs, list(model.names)) == (10, [])
+
+
+def save_head(path: Path, name: str = "fc") -> Path:
+    save_file({f"{name}.weight": torch.zeros(10, 7), f"{name}.bias": torch.zeros(10)}, path)
+    return path
+
+
 def write_classes(folder: Path) -> Path:
     """Write a folder with two images of each of two classes."""
     for number, label in enumerate(("cat", "dog")):

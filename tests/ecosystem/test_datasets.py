@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.data.test_sources import opened, samples
+from unlearn_cli.data.layouts.recognise import recognise
 from unlearn_cli.errors import UserError
 
 datasets = pytest.importorskip("datasets")
@@ -90,3 +91,22 @@ def test_damage_is_told_in_one_line(damage: Any, message: str, tmp_path: Path) -
     with pytest.raises(UserError, match=message) as error:
         check(tmp_path / "saved")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_layout_of_a_saved_folder(shards: int, tmp_path: Path) -> None:
+    make_dataset(range(12)).save_to_disk(tmp_path / "d", num_shards=shards)
+    layout = recognise(tmp_path / "d")
+    assert (layout.classes, layout.shape, layout.order) == (["ant", "bee", "10"], SHAPE, "as the data lists them")
+    table = {"path": tmp_path / "d", "label": "label", "id": "key", "image": "image"}
+    assert layout.sources["train"] == {"table": table, "rows": {"not_every": 5}}
+
+
+def test_the_layout_of_saved_splits(tmp_path: Path) -> None:
+    parts = {"train": make_dataset(range(8)), "validation": make_dataset(range(8, 12))}
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "d")
+    sources = recognise(tmp_path / "d").sources
+    assert [sources[split]["table"]["path"].name for split in ("train", "test")] == ["train", "validation"]
+    datasets.DatasetDict({"en": parts["train"], "de": parts["validation"]}).save_to_disk(tmp_path / "e")
+    with pytest.raises(UserError, match=r"several splits \(de, en\), none of which is train; name one of them"):
+        recognise(tmp_path / "e")

@@ -22,6 +22,7 @@ HEADS = {
 }
 MOST_CHANNELS = 4  # of images
 MOST_COUNTS = 3  # of outputs of layers without the name of a head
+MOST_OUTER = 2  # components of a name, among which is that of the last layer
 NOT_NAMED = 1000  # the depth of layers without such a name
 
 
@@ -39,6 +40,12 @@ def find_head(tensors: Mapping[str, Tensor]) -> Head | None:
     depth = min(map(_find_depth, layers), default=NOT_NAMED)
     last = max((name for name in layers if _find_depth(name) == depth), key=natural_key, default=None)
     return Head(last.rpartition(".")[0], tensors[last].shape[0]) if last else None
+
+
+def find_named_head(tensors: Mapping[str, Tensor]) -> Head | None:
+    """Return the last layer if its own name, or that of its parent, is a usual one; otherwise None."""
+    head = find_head(tensors)
+    return head if head and _find_depth(head.name) < MOST_OUTER else None
 
 
 def list_output_counts(tensors: Mapping[str, Tensor], expected: int) -> list[int]:

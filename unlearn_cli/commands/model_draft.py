@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
-from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head, list_output_counts
+from unlearn_cli.checkpoints.tensor_facts import Head, find_channels, find_head, find_named_head, list_output_counts
 from unlearn_cli.checkpoints.tensor_names import NameMapping, find_common_prefix
 from unlearn_cli.commands.manifest_draft import Value
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.layouts.layout import DataLayout
+from unlearn_cli.errors import UserError
 from unlearn_cli.models.matching import Match, adapt_stated, find_matches, find_renamed_match, fits
 from unlearn_cli.models.preprocessing import Preprocessing, read_preprocessing
 from unlearn_cli.models.stated_network import CONFIG, StatedNetwork, read_stated_network
@@ -99,7 +101,19 @@ def _draft(path: Path, weights: Checkpoint, layout: DataLayout, folder: Path, ar
 def _draft_stated(
     network: StatedNetwork, home: Path, folder: Path, weights: Checkpoint, layout: DataLayout
 ) -> ModelDraft:
-    """Return the draft for a network that the config.json in the folder `home` states."""
+    """Return the draft for a network that the config.json in the folder `home` states.
+
+    Raises:
+        UserError: the network has no classifier, or the weights have another number of outputs than transformers reads.
+    """
+    if network.other_use:
+        raise UserError(
+            f"{home}: {CONFIG} names {network.other_use}, which has no last layer for classes; name a checkpoint that "
+            "was trained for classification or regression"
+        )
+    head = find_named_head(weights.tensors)
+    if head and network.num_outputs not in (None, head.num_outputs):
+        network = _correct_outputs(network, head, home)
     relative = Path(os.path.relpath(home, folder)).as_posix()
     is_timm = network.library == "timm"
     name, reason = (network.name, CONFIG) if is_timm else (relative, f"{CONFIG}: {network.name}")
@@ -113,6 +127,20 @@ def _draft_stated(
     if layout.kind == "images":
         return _add_preprocessing(draft, read_preprocessing(home), network.shape)
     return _add_tokenizer(draft, relative, network, layout) if layout.kind == "text" else draft
+
+
+def _correct_outputs(network: StatedNetwork, head: Head, home: Path) -> StatedNetwork:
+    """Return the network with the outputs that the weights have, where timm reads the weights without the file.
+
+    Raises:
+        UserError: transformers would build another last layer than that of the weights.
+    """
+    if network.library == "timm":
+        return replace(network, num_outputs=head.num_outputs, classes=())
+    raise UserError(
+        f"{home}: {CONFIG} states {pluralize(network.num_outputs or 0, 'class', 'classes')} (id2label), but the last "
+        f"layer of the weights, {head.name}, has {pluralize(head.num_outputs, 'output')}; correct the file"
+    )
 
 
 def _add_tokenizer(draft: ModelDraft, folder: str, network: StatedNetwork, layout: DataLayout) -> ModelDraft:

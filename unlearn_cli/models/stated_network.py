@@ -27,6 +27,7 @@ class StatedNetwork:
     shape: Sequence[int] | None = None
     most_tokens: int | None = None
     is_multilabel: bool = False
+    other_use: str = ""  # the class of a network of transformers that has no classifier, such as ViTModel
 
 
 def read_stated_network(folder: Path) -> StatedNetwork | None:
@@ -55,7 +56,14 @@ def _read_transformers(config: Mapping[str, Any]) -> StatedNetwork:
         shape=_read_shape(config),
         most_tokens=config.get("max_position_embeddings"),
         is_multilabel=config.get("problem_type") == "multi_label_classification",
+        other_use=_find_other_use(config.get("architectures") or []),
     )
+
+
+def _find_other_use(names: Sequence[str]) -> str:
+    """Return the first class of a network, if none of them is one for classification; '' if the file names none."""
+    others = [name for name in names if not name.endswith("Classification")]
+    return others[0] if others and len(others) == len(names) else ""
 
 
 def _read_timm(config: Mapping[str, Any]) -> StatedNetwork:

@@ -20,7 +20,7 @@ SHARD = re.compile(r"-\d+-of-\d+(-[0-9a-f]{16})?\.parquet$")  # of Hugging Face
 ANNOTATIONS = "val_annotations.txt"  # of Tiny-ImageNet, next to a folder with images of all classes
 DEEPEST = 4  # levels of folders below a class
 OF_A_FILE = ("path", "root", "delimiter", "encoding", "header")  # keys of a table that depend on its file
-DATA_SUFFIXES = (*TABLE_SUFFIXES, ".jsonl", ".parquet", ".npz", ".safetensors")
+DATA_SUFFIXES = (*TABLE_SUFFIXES, ".jsonl", ".parquet", ".arrow", ".npz", ".safetensors")
 
 
 def list_folders(folder: Path) -> list[Path]:

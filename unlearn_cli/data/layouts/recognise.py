@@ -14,14 +14,15 @@ from unlearn_cli.data.layouts.folders import (
     recognise_image_folders,
 )
 from unlearn_cli.data.layouts.idx_files import recognise_idx_files
-from unlearn_cli.data.layouts.layout import DataLayout
+from unlearn_cli.data.layouts.layout import DataLayout, assign_splits
 from unlearn_cli.data.layouts.table_text import list_columns
 from unlearn_cli.data.layouts.tables import recognise_table
+from unlearn_cli.data.tables.datasets_folder import DICT, STATE
 from unlearn_cli.errors import UserError
 
 EXPECTED = (
-    "expected one folder of images per class (perhaps in train and test), or a .csv, .jsonl, .parquet, .npz or "
-    ".safetensors file"
+    "expected one folder of images per class (perhaps in train and test), a .csv, .jsonl, .parquet, .npz or "
+    ".safetensors file, or a folder of save_to_disk"
 )
 NAMES = ("data", "dataset", "datasets", "images", "imgs")  # of folders with all data
 ARRAYS = (".npz", ".safetensors")
@@ -81,6 +82,8 @@ def recognise_folder(folder: Path, labels: Sequence[str], ignored: tuple[str, ..
     try:
         if has_annotations(folder):
             raise UserError(f"{folder}: {DETECTION}")
+        if saved := find_saved_splits(folder):
+            return recognise_split_files(saved, labels)
         return (
             recognise_image_folders(folder)
             or recognise_idx_files(folder)
@@ -106,6 +109,24 @@ def recognise_split_files(files: Mapping[str, Path], labels: Sequence[str]) -> D
     guesses = {} if labels or not wanted else {"label": "the columns: only the table for training has it"}
     omitted = [f"{path.name} has no labels and is not used" for split, path in files.items() if split not in labelled]
     return replace(layout, guesses={**layout.guesses, **guesses}, remarks=[*layout.remarks, *omitted])
+
+
+def find_saved_splits(folder: Path) -> dict[str, Path]:
+    """Return the folder, or the folders in it by split, that save_to_disk of Hugging Face's datasets wrote; or none.
+
+    Raises:
+        UserError: the names of several folders do not say which is for training.
+    """
+    if (folder / STATE).is_file():
+        return {"train": folder}
+    inner = [path.name for path in list_folders(folder) if (path / STATE).is_file()]
+    if not (folder / DICT).is_file() or not inner:
+        return {}
+    splits = assign_splits(inner) or ({"train": inner[0]} if len(inner) == 1 else {})
+    if not splits:
+        names = ", ".join(inner)
+        raise UserError(f"{folder}: contains several splits ({names}), none of which is train; name one of them")
+    return {split: folder / name for split, name in splits.items()}
 
 
 def find_labelled(files: Mapping[str, Path], labels: Sequence[str]) -> tuple[list[str], dict[str, Path]]:

@@ -20,6 +20,7 @@ FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 MOST = 2**28  # bytes of a file
 PADDING = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")  # usual padding tokens, if the folder names none
 CHUNK = 4096  # texts that are encoded at a time
+MISSING = f"no such file; name a folder with {FILE}, which AutoTokenizer.from_pretrained(X).save_pretrained(X) writes"
 FIELD = "data.transform: tokens.tokenizer"
 
 
@@ -52,7 +53,7 @@ def open_tokenizer(path: Path, length: int) -> FolderTokenizer:
         UserError: the library is not installed, the file is missing or damaged, or no padding token is known.
     """
     file = path / FILE if path.is_dir() else path
-    content = read_regular(file, MOST, FIELD, missing=f"no such file; name a folder with {FILE}")
+    content = read_regular(file, MOST, FIELD, missing=MISSING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads would not survive the fork of data workers
     try:
         library = import_module("tokenizers")
