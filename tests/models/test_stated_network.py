@@ -20,8 +20,10 @@ NAMES = {"10": "owl", "2": "dog", "0": "cat"}
     ({"model_type": "bert", "id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "max_position_embeddings": 64,
       "problem_type": "multi_label_classification"},
      StatedNetwork("transformers", "bert", 2, [], None, 64, is_multilabel=True)),
-    ({"model_type": "vit", "architectures": ["ViTModel"]}, StatedNetwork("transformers", "vit", None, [], other_use="ViTModel")),
-    ({"model_type": "vit", "architectures": ["ViTForImageClassification"]}, StatedNetwork("transformers", "vit", None, [])),
+    ({"model_type": "vit", "architectures": ["ViTModel"]},
+     StatedNetwork("transformers", "vit", None, [], other_use="ViTModel")),
+    ({"model_type": "vit", "architectures": ["ViTForImageClassification"]},
+     StatedNetwork("transformers", "vit", None, [])),
     ({"architecture": "resnet18", "pretrained_cfg": {"num_classes": 5, "input_size": [3, 32, 32]},
       "label_names": ["a", "b"]}, StatedNetwork("timm", "resnet18", 5, ["a", "b"], [3, 32, 32])),
 ])  # fmt: skip
