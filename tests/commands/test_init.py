@@ -163,6 +163,14 @@ def test_labels_that_start_at_1(outputs: int, tmp_path: Path) -> None:
     assert manifest["classes"] == ["0", "1", "2", "3"][-outputs:]
 
 
+def test_names_of_classes_with_line_breaks(tmp_path: Path) -> None:
+    rows = [f'{number},"a\nclass {number % 2}"' for number in range(20)]
+    (tmp_path / "t.csv").write_text("x,label\n" + "\n".join(rows) + "\n")
+    save_file({"head.weight": torch.zeros(2, 1), "head.bias": torch.zeros(2)}, tmp_path / "m.safetensors")
+    manifest, *_ = draft(tmp_path / "m.safetensors", tmp_path / "t.csv", tmp_path / "data.yaml")
+    assert manifest["classes"] == ["a\nclass 0", "a\nclass 1"]
+
+
 def test_the_order_of_classes_is_stated(tmp_path: Path) -> None:
     rows = ", ".join(f"({number}, {number % 2})" for number in range(20))
     features = '{"info": {"features": {"label": {"names": ["b", "a"], "_type": "ClassLabel"}}}}'

@@ -74,6 +74,10 @@ def test_marks_within_numbers(cells: tuple[str, ...], keys: dict[str, Any], tmp_
         ("1 234,5", "set decimal: ',' and thousands: ' ', list"),
         ("1'234", 'set thousands: "\'", list'),
         ("5k", "fix the cell, list"),  # 5000
+        ("<5", "fix the cell, list"),
+        ("(5)", "fix the cell, list"),  # -5
+        ("\u22125", "fix the cell, list"),  # another minus
+        ("5\u200b", "fix the cell, list"),
         ("10:30", "fix the cell, list"),
     ],
 )
@@ -86,7 +90,7 @@ def test_keys_that_make_a_cell_a_number_are_named(cell: str, advice: str, tmp_pa
         opened(numeric, [1], task="regression")
 
 
-@pytest.mark.parametrize("unit", ["", " $", "5", "-", "."])
+@pytest.mark.parametrize("unit", ["", " $", "5", "-", ".", "\u2212", "<", "("])
 def test_units_have_no_digits_signs_or_blanks_at_the_ends(unit: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not a unit next to numbers"):
         opened({"table": {"path": str(tmp_path / "t.csv"), "label": "y", "units": [unit]}}, [1])
@@ -230,7 +234,7 @@ def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the gzip compression is damaged"):
         check(path)
     path.write_bytes(b"f,g,y\n")
-    with pytest.raises(UserError, match="the gzip compression is damaged"):
+    with pytest.raises(UserError, match=r"is not compressed with gzip; remove \.gz from its name"):
         check(path)
     (tmp_path / "t.csv").write_bytes(b"f,y\n1,\x81\n")
     with pytest.raises(UserError, match="is not text in the encoding cp1252"):
@@ -270,3 +274,57 @@ def test_names_of_rows_as_r_writes_them_are_left_out(delimiter: str, tmp_path: P
     dataset = opened({"table": {"path": str(tmp_path / "t.txt"), "label": "y", **keys}}, [1])
     assert samples(dataset.split("train"))[:3].tolist() == [[0.0], [0.5], [1.0]]
     assert [notice.count for notice in dataset.notices] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"PK\x03\x04\0\0", "is a zip archive or an Excel file; unpack it, or export the table as csv"),
+        ("t.csv", gzip.compress(b"f,y\n"), "is compressed with gzip; its name must end in .gz"),
+        ("t.csv", b"PAR1\x15\x04", "is a parquet file; its name must end in .parquet"),
+        ("t.txt", b"\x80\x04\x95\0", "is a pickle, which could run code; export the table as csv or parquet"),
+        ("t.csv", b"\n<!DOCTYPE HTML><html>", "is a web page, not a table; fetch the file again"),
+        ("t.csv", b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS, not the file itself"),
+        ("t.csv", b' [{"f": 1}]', "is a JSON array; write one object per line into a file .jsonl"),
+        ("t.jsonl", b'[\n{"f": 1}]', "is a JSON array; write one object per line into a file .jsonl"),
+        ("t.parquet", b"<html>", "is a web page, not a table; fetch the file again"),
+        ("t.json", b"[]", "unknown kind of table; .*; write one object per line into a file .jsonl"),
+        ("t.xlsx", b"PK", "unknown kind of table; .*; export the table as csv"),
+    ],
+)
+def test_files_that_are_not_what_their_name_says(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"data.train: .*{re.escape(name)}: {message}"):
+        opened({"table": {"path": str(tmp_path / name), "label": "y"}}, [1])
+
+
+@pytest.mark.parametrize("header", ["PAR1,y", "BZh,y", "[f],y", "%PDF,y"])
+def test_text_that_begins_like_another_format(header: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n1,a\n2,b\n")
+    assert opened({"table": {"path": str(tmp_path / "t.csv"), "label": "y"}}, [1]).classes == ["a", "b"]
+
+
+@pytest.mark.parametrize("comment", ["# made by a tool, on a day", "sep=,"])
+def test_a_comment_before_the_table_is_named(comment: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"{comment}\nf,y\n1,a\n2,b\n")
+    with pytest.raises(UserError, match="the first line looks like a comment; if it is, set skip_lines: 1"):
+        opened({"table": {"path": str(path), "label": "y"}}, [1])
+    assert opened({"table": {"path": str(path), "label": "y", "skip_lines": 1}}, [1]).classes == ["a", "b"]
+
+
+def test_signs_that_are_not_visible_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("f,y\n5\u00a0,a\n2,b\n")
+    with pytest.raises(UserError, match=re.escape("text: '5\\xa0' is not a number")):
+        opened({"table": {"path": str(tmp_path / "t.csv"), "label": "y"}}, [1])
+
+
+def test_labels_that_stand_for_an_empty_cell_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("f,y\n1,a\n2,NaN\n3,b\n4,NaN\n")
+    table = {"path": str(tmp_path / "t.csv"), "label": "y"}
+    (notice,) = opened({"table": table}, [1]).notices
+    assert notice.kind.startswith("labels such as NaN or null, which are a class") and notice.count == 2
+    with pytest.raises(UserError, match="or omit rows without a label with unlabelled: drop"):
+        opened({"table": {**table, "missing": ["NaN"]}}, [1])
+    dataset = opened({"table": {**table, "missing": ["NaN"], "unlabelled": "drop"}}, [1])
+    assert (dataset.classes, dataset.notices) == (["a", "b"], ())

@@ -12,6 +12,7 @@ from unlearn_cli.data.layouts.layout import DataLayout
 
 GUESSED = "guessed: check"
 ANCHOR, ALIAS = "&columns", "*columns"  # the name of a table in YAML
+LINE_ENDS = ("\n", "\r", "\x85", "\u2028", "\u2029")
 WIDTH = 100  # a longer section is written with one key per line
 
 FORGET = """\
@@ -125,9 +126,22 @@ def format_value(key: str, value: Value) -> Iterator[str]:
         yield from (f"  {line}" for line in format_value(inner, Value(part)))
 
 
+class OneLineDumper(yaml.SafeDumper):
+    """Writes texts with line breaks in double quotes, in which they are escaped; other styles write several lines."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:  # type: ignore[override]
+        style = '"' if len(data.splitlines()) > 1 or data.endswith(LINE_ENDS) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+OneLineDumper.add_representer(str, OneLineDumper.represent_str)
+
+
 def dump(value: Any) -> str:
     """Return a value as YAML in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
+    text = yaml.dump(
+        value, Dumper=OneLineDumper, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
+    )
     return text.removesuffix("\n").removesuffix("\n...")
 
 

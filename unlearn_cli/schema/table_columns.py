@@ -3,6 +3,7 @@
 import codecs
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from unicodedata import category
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -11,6 +12,7 @@ from unlearn_cli.schema.strict_yaml import PlainScalar
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".train", ".test")  # of tables of text
 WHITESPACE = "whitespace"  # the delimiter of columns that are separated by any number of blanks
+NUMERIC = ("Pd", "Ps", "Pe", "Sm")  # categories of Unicode: dashes, brackets, and signs such as < and another minus
 NOT_TEXT = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"}  # codecs for other uses
 
 
@@ -49,8 +51,9 @@ def _check_mark(text: str) -> str:
 
 
 def _check_unit(text: str) -> str:
-    if not text or text != text.strip() or any(sign.isdigit() or sign in '"+-.,' for sign in text):
-        raise ValueError("is not a unit next to numbers; expected text without digits, such as '$', '%' or 'kg'")
+    changes_number = any(sign.isdigit() or category(sign) in NUMERIC for sign in text)
+    if not text or text != text.strip() or changes_number or any(sign in '".,' for sign in text):
+        raise ValueError("is not a unit next to numbers; expected text without digits and signs, such as '$' or 'kg'")
     return text
 
 

@@ -335,3 +335,20 @@ def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(bytes(range(256)))
     with pytest.raises(UserError, match=r"is not text|NUL"):
         recognise(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("before", "delimiter", "skipped"),
+    [("# made by a tool\n# on a day, early\n", ",", 2), ("sep=;\n", ";", 1), ("#", ",", 0), ("", ",", 0)],
+)
+def test_comments_before_a_table(before: str, delimiter: str, skipped: int, tmp_path: Path) -> None:
+    rows = [delimiter.join((str(number), str(number % 7), str(number % 2))) for number in range(20)]
+    (tmp_path / "t.csv").write_text(before + "\n".join([delimiter.join(("a", "b", "label")), *rows]) + "\n")
+    layout = recognise(tmp_path / "t.csv")
+    assert layout.sources["train"]["table"].get("skip_lines", 0) == skipped and layout.shape == [2]
+
+
+def test_lists_of_mappings_are_no_labels(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"a": 1, "labels": [{"x": 1}]}\n{"a": 2, "labels": []}\n')
+    with pytest.raises(UserError, match="column 'labels' contains lists of mappings; expected lists of labels"):
+        recognise(tmp_path / "t.jsonl")

@@ -22,6 +22,10 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.schema.image_steps import DEFAULT_MODES
 from unlearn_cli.schema.sources import Table
 
+EMPTY_TEXTS = ("nan", "NaN", "NA", "N/A", "<NA>", "null", "NULL", "None")
+EMPTY_CLASS = (
+    "labels such as NaN or null, which are a class; if they are none, list them in 'missing', with unlabelled: drop"
+)
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -34,6 +38,7 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     else:
         labels, labelled = _read_labels(spec, file, numeric=task == "regression")
         class_names = _list_class_names(spec, file)
+        file.counts[EMPTY_CLASS] = _count_empty_texts(labels)
     if not len(labels):
         raise UserError(f"{file.location}: contains no records; name a table with rows")
     ids = np.arange(len(labels)) if spec.id is None else _read_ids(spec.id, file)
@@ -134,14 +139,23 @@ def _rename_labels(labels: Values, spec: Table, file: TableFile) -> Values:
 def _read_column_of_labels(
     spec: Table, column: str, file: TableFile, *, numeric: bool
 ) -> tuple[Values, np.ndarray | None]:
-    if spec.unlabelled == "refuse":
-        return file.labels(column, numeric=numeric), None
     labels = file.labels(column, numeric=numeric, gaps=True)
     if isinstance(labels, Strings):
         labelled = labels.sizes > 0
     else:
         labelled = labels != "" if labels.dtype.kind == "U" else ~np.isnan(labels.astype(np.float64))
+    if spec.unlabelled == "refuse" and not labelled.all():
+        error = file.make_empty_error(column, int(np.flatnonzero(~labelled)[0]))
+        raise UserError(f"{error}, or omit rows without a label with unlabelled: drop")
     return labels, None if labelled.all() else labelled
+
+
+def _count_empty_texts(labels: Values) -> int:
+    """Return the number of labels that are usual texts of an empty cell."""
+    if not isinstance(labels, Strings) and labels.dtype.kind != "U":
+        return 0
+    names, codes = to_strings(labels).factorize()
+    return int(np.isin(codes, [number for number, name in enumerate(names) if name in EMPTY_TEXTS]).sum())
 
 
 def _read_column(file: TableFile, reserved: Mapping[str, Values], column: str) -> Values:

@@ -10,7 +10,7 @@ from typing import Any
 from unlearn_cli.data.layouts.columns import Column, describe_columns
 from unlearn_cli.data.layouts.features import MISSING
 from unlearn_cli.data.tables.comparable_columns import is_number
-from unlearn_cli.data.tables.csv_layout import CsvOptions, read_first_rows
+from unlearn_cli.data.tables.csv_layout import DELIMITERS, CsvOptions, is_comment, read_first_rows
 from unlearn_cli.data.tables.locked_connection import quote_literal
 from unlearn_cli.data.tables.number_marks import find_marks, split_units
 from unlearn_cli.data.tables.table_file import TableFile, open_table
@@ -109,13 +109,29 @@ def find_text_keys(path: Path) -> dict[str, Any]:
     if find_table_kind(path) not in TEXT_SUFFIXES:
         return {}
     encoding = find_encoding(path)
-    rows = read_first_rows(path, f"data: {path}", CsvOptions(encoding=encoding), ROWS)
+    skipped = count_comments(path, encoding)
+    rows = read_first_rows(path, f"data: {path}", CsvOptions(encoding=encoding, skip_lines=skipped), ROWS)
     keys: dict[str, Any] = {} if encoding == UTF8 else {"encoding": encoding}
+    keys |= {"skip_lines": skipped} if skipped else {}
     if rows and all(len(cells) == 1 for cells in rows):
-        divided = read_first_rows(path, f"data: {path}", CsvOptions(WHITESPACE, encoding), ROWS)
+        divided = read_first_rows(path, f"data: {path}", CsvOptions(WHITESPACE, encoding, skip_lines=skipped), ROWS)
         if len(divided[0]) > 1 and len({len(cells) for cells in divided}) == 1:
             keys, rows = {**keys, "delimiter": WHITESPACE}, divided
     return keys if has_header(rows) else {**keys, "header": False}
+
+
+def count_comments(path: Path, encoding: str) -> int:
+    """Return the number of lines of comments before a table; a header may begin with #, too."""
+    with closing(TextStream(path, f"data: {path}", encoding).read_utf8(BLOCK)) as blocks:
+        lines = next(blocks, b"").decode("utf-8", "replace").removeprefix("\ufeff").splitlines()[:ROWS]
+    count = next((number for number, line in enumerate(lines) if not is_comment(line)), len(lines))
+    is_header = 0 < count < len(lines) and count_cells(lines[count - 1]) == count_cells(lines[count]) > 1
+    return count - is_header
+
+
+def count_cells(line: str) -> int:
+    """Return the number of cells of a line by its most frequent delimiter."""
+    return max(map(line.count, DELIMITERS)) + 1
 
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:

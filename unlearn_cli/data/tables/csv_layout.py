@@ -120,6 +120,11 @@ def read_first_rows(path: Path, location: str, options: CsvOptions, count: int) 
         raise UserError(f"{location}: is not text in the encoding {options.encoding}; save it as UTF-8") from None
 
 
+def is_comment(line: str) -> bool:
+    """Return whether a line before a table may be a comment, or the delimiter for Excel (`sep=;`)."""
+    return line.startswith("#") or line.lower().startswith("sep=")
+
+
 def list_stripped_blanks(delimiter: str) -> str:
     return " \t".replace(delimiter, "")
 
@@ -207,7 +212,10 @@ class _Traits:
             raise UserError(f"{self.location}: is UTF-16 text; save it as UTF-8, or set encoding: utf-16")
         if b"\0" in block:
             line = self.lines + 1 + block[: block.index(b"\0")].count(b"\n")
-            raise UserError(f"{self.location}:{line}: contains a NUL byte; expected UTF-8 text")
+            raise UserError(
+                f"{self.location}:{line}: contains a NUL byte; expected UTF-8 text, or name its "
+                "encoding, such as encoding: utf-16-le"
+            )
         try:
             self.decoder.decode(block, final)
         except UnicodeDecodeError as error:

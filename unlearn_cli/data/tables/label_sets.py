@@ -40,6 +40,7 @@ def read_label_sets(spec: Table, file: TableFile) -> LabelSets:
         return LabelSets(marks, [renamed.get(column, column) for column in spec.label])
     file.quoted(spec.label)  # refuses an unknown column
     if file.types[spec.label].endswith(LISTS):
+        refuse_lists_of_others(spec.label, file)
         distinct, codes = _factorize(_fetch_lists(spec.label, file))
         listed_names = file.class_names.get(spec.label)
         read = list if listed_names is None else partial(_name_numbers, listed_names)
@@ -53,6 +54,16 @@ def read_label_sets(spec: Table, file: TableFile) -> LabelSets:
     listed = file.class_names.get(spec.label)
     file.counts[UNUSED_NAMES] = len(renamed.keys() - set(listed or ()).union(*parsed))
     return _mark(parsed, codes, renamed, listed)
+
+
+def refuse_lists_of_others(column: str, file: TableFile) -> None:
+    """Refuse a column of lists whose items are lists or mappings."""
+    kind = file.types[column].removesuffix(LISTS)
+    if kind.endswith(LISTS) or kind.startswith(("STRUCT", "MAP", "UNION")):
+        raise UserError(
+            f"{file.location}: column '{column}' contains lists of {'lists' if kind.endswith(LISTS) else 'mappings'}; "
+            "expected lists of labels, which are texts or integers"
+        )
 
 
 def read_marks(columns: Sequence[str], file: TableFile) -> np.ndarray:

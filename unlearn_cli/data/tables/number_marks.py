@@ -8,7 +8,7 @@ from unlearn_cli.data.tables.csv_layout import CsvOptions
 from unlearn_cli.data.tables.locked_connection import quote_literal
 
 BLANK = "[ \u00a0\u202f]?"  # between a number and its unit; two of them do not break lines
-UNIT = r"([^\W\d_]+|[^\w\s.,+-])?"  # letters, or one other sign
+UNIT = r"([^\W\d_]+|[%‰°$¢£¥€₩₹₺₽])?"  # letters, or one sign: not <, ( or another minus, which change the number
 NUMBER_IN_UNITS = re.compile(rf"([+-]?){UNIT}{BLANK}([+-]?\d(?:[\d.,' \u00a0\u202f]*[\d.,])?){BLANK}{UNIT}")
 MULTIPLES = {"k", "K", "m", "M", "b", "B", "bn", "Mio"}  # 5k is not 5
 MARKS = {".": (",", "'", " ", "\u00a0", "\u202f"), ",": (".", "'", " ", "\u00a0", "\u202f")}  # thousands, by decimal

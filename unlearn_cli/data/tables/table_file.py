@@ -21,7 +21,7 @@ from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
 from unlearn_cli.data.tables.column_arrays import fill_gaps
 from unlearn_cli.data.tables.comparable_columns import Facts, TextColumn, TypedColumn, cast_text, is_number
 from unlearn_cli.data.tables.conditions import build_conjunction, number_class
-from unlearn_cli.data.tables.csv_layout import CsvLayout, CsvOptions, inspect_csv
+from unlearn_cli.data.tables.csv_layout import CsvLayout, CsvOptions, inspect_csv, is_comment
 from unlearn_cli.data.tables.datasets_folder import read_arrow, read_class_names, read_folder_class_names
 from unlearn_cli.data.tables.equal_names import (
     EQUAL_NAMES,
@@ -56,6 +56,7 @@ GUESSED = ("DATE", "TIME", "UUID", "JSON")  # prefixes of types that DuckDB infe
 UNENDED = "last line without a line end (if the file was truncated, its last cell is, too)"
 INDEX_COLUMN = r"Unnamed: \d+(_level_\d+)?|__index_level_\d+__"
 IMAGES = 256  # images that are fetched at a time
+SHOWN = 60  # letters of a cell in a message
 CLASS_NUMBER = r"0|-?[1-9]\d{0,17}"
 
 
@@ -66,6 +67,11 @@ def open_table(spec: Table, name: str, connection: duckdb.DuckDBPyConnection | N
         spec.delimiter, spec.encoding, header, spec.skip_lines, spec.decimal, spec.thousands, tuple(spec.units)
     )
     return TableFile(spec.path, name, spec.missing, connection, options)
+
+
+def show_cell(cell: str) -> str:
+    """Return the beginning of a cell for messages, with signs that are not visible as their numbers: 5\\xa0."""
+    return cell[:SHOWN].encode("unicode_escape").decode() if not cell.isprintable() else cell[:SHOWN]
 
 
 class TableFile:
@@ -262,7 +268,7 @@ class TableFile:
             self._refuse_text(masked, features=features)
         if masked and not gaps:
             values = stored[columns.index(masked[0])]
-            error = self._empty(masked[0], int(np.flatnonzero(np.ma.getmaskarray(values))[0]))
+            error = self.make_empty_error(masked[0], int(np.flatnonzero(np.ma.getmaskarray(values))[0]))
             advice = "; with standardise: {missing: mean} in data.transform, an empty feature becomes the mean"
             raise UserError(f"{error}{advice}") if features else error
         return [fill_gaps(values) for values in stored]
@@ -287,7 +293,9 @@ class TableFile:
         values = self.query(", ".join(parts), reader=f"{self.reader} LIMIT 1 OFFSET {row}").fetchall()[0]
         column, cell = next((column, values[2 * i]) for i, column in enumerate(columns) if values[2 * i + 1])
         assert self.layout is not None
-        flaw = f"{self.location}:{self._line(row)}: column '{column}' contains text: '{cell[:60]}' is not a number"
+        flaw = (
+            f"{self.location}:{self._line(row)}: column '{column}' contains text: '{show_cell(cell)}' is not a number"
+        )
         keys = advise_keys(cell, self.layout.delimiter)
         if not features:
             raise UserError(
@@ -328,11 +336,11 @@ class TableFile:
             if not cells:
                 return
             if not gaps and None in cells:
-                raise self._empty(column, row + cells.index(None))
+                raise self.make_empty_error(column, row + cells.index(None))
             row += len(cells)
             yield [cell or "" for cell in cells]
 
-    def _empty(self, column: str, row: int) -> UserError:
+    def make_empty_error(self, column: str, row: int) -> UserError:
         at = f" (line {self._line(row)})" if self.layout else ""
         return UserError(f"{self.location}: column '{column}' is empty in row {row}{at}; fill it or leave the row out")
 
@@ -410,10 +418,20 @@ class TableFile:
                 "manifest means one column"
             )
         if column not in self.types:
-            advice = " (the file has one column; set its delimiter, such as delimiter: whitespace)"
-            single = advice if len(self.types) == 1 and self.layout else ""
-            raise UserError(f"{self.location}: no column '{column}'{single}; {did_you_mean(column, self.types)}")
+            raise UserError(
+                f"{self.location}: no column '{column}'{self._advise_layout()}; {did_you_mean(column, self.types)}"
+            )
         return quote_name(column)
+
+    def _advise_layout(self) -> str:
+        """Return what may be wrong with the columns of a text file."""
+        if self.layout is None:
+            return ""
+        first = next(filter(None, self.layout.header), "")
+        if is_comment(first):
+            return " (the first line looks like a comment; if it is, set skip_lines: 1)"
+        single = " (the file has one column; set its delimiter, such as delimiter: whitespace)"
+        return single if len(self.types) == 1 else ""
 
     # ------------------------------------------------------------ conditions
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from unlearn_cli.data.tables.datasets_folder import list_arrow_files
+from unlearn_cli.data.tables.foreign_content import advise_suffix, refuse_foreign_content
 from unlearn_cli.data.tables.locked_connection import check_file
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.table_columns import TEXT_SUFFIXES
@@ -30,7 +31,7 @@ def list_table_files(path: Path, name: str) -> list[Path]:
     if kind not in KINDS:
         raise UserError(
             f"{name}: {path}: unknown kind of table; expected one of {', '.join(KINDS)}, a text file with .gz, or a "
-            "folder of save_to_disk"
+            f"folder of save_to_disk{advise_suffix(path.suffix)}"
         )
     if kind == ARROW:
         _refuse_folder_of_parquet(path, name)
@@ -38,6 +39,7 @@ def list_table_files(path: Path, name: str) -> list[Path]:
     files = _expand(path, name) if kind == PARQUET else [path]
     for file in files:
         check_file(file, name)
+        refuse_foreign_content(file, kind, name)
     return files
 
 
