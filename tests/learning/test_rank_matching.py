@@ -13,6 +13,7 @@ from unlearn_cli.learning.rank_matching import (
     SLACK,
     RankMatching,
     assign_levels,
+    expect_unseen,
     find_levels,
     log_odds,
     mix_targets,
@@ -108,6 +109,52 @@ def test_held_out_records_count_as_at_most_slightly_harder_than_in_the_original(
     matching = make_matching(labels, labels, first)
     assert torch.allclose(matching.match(first - 10), matching.match(first) - SLACK, atol=1e-5)
     assert torch.allclose(matching.match(first + 10), matching.match(first) + 10, atol=1e-5)
+
+
+def draw_held_out(harder: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-odds in the original and in a less trained network that never saw half of class 2, and labels (900,)."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(900) % 3
+    first = 2 + 3 * torch.randn(900, generator=generator)
+    unseen = 0.5 * (first + torch.randn(900, generator=generator))
+    unseen[(labels == 2) & (torch.arange(900) % 2 == 0)] -= harder
+    return first, unseen, labels
+
+
+def test_a_class_that_a_network_without_the_records_finds_harder_is_expected_to_become_so() -> None:
+    first, unseen, labels = draw_held_out(harder=3.0)
+    expected = expect_unseen(first, unseen, labels).numpy()
+    rows = (labels == 2).numpy()
+    assert expected[~rows].tolist() == first.numpy()[~rows].tolist()
+    others, of_original = unseen.numpy()[~rows], first.numpy()[~rows]
+    shares = [percentileofscore(others, value, kind="mean") / 100 for value in unseen.numpy()[rows]]
+    assert expected[rows] == pytest.approx(np.quantile(of_original, shares), abs=1e-4)
+    harder = (torch.arange(900) % 2 == 0).numpy()[rows]
+    assert (expected[rows] - first.numpy()[rows])[harder].mean() == pytest.approx(
+        -6.0, abs=1.0
+    )  # 3 in the other's unit
+    assert (expected[rows] - first.numpy()[rows])[~harder].mean() == pytest.approx(0.0, abs=0.5)
+
+
+@pytest.mark.parametrize("harder", [0.0, 0.1])
+def test_a_network_that_is_trained_less_makes_no_class_harder(harder: float) -> None:
+    first, unseen, labels = draw_held_out(harder)
+    assert torch.equal(expect_unseen(first, unseen, labels), first)
+
+
+def test_of_few_held_out_records_nothing_is_expected() -> None:
+    first, unseen, labels = (part[: 3 * (MIN_PER_CLASS - 1)] for part in draw_held_out(harder=5.0))
+    assert torch.equal(expect_unseen(first, unseen, labels), first)
+
+
+def test_held_out_records_count_as_no_harder_than_expected() -> None:
+    labels, first = torch.zeros(40).long(), torch.linspace(0, 4, 40)
+    matching = make_matching(labels, labels, first)
+    matching.expected = first - 3
+    assert torch.allclose(matching.match(first - 10), matching.match(first) - 3, atol=1e-5)
+    assert torch.allclose(matching.match(first - 2), matching.match(first) - 2, atol=1e-5)
+    matching.expected = first + 5
+    assert torch.allclose(matching.match(first - 10), matching.match(first) - SLACK, atol=1e-5)
 
 
 def test_the_correction_adds_up_until_the_forgotten_records_reach_the_held_out_ones() -> None:

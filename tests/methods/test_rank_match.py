@@ -19,8 +19,9 @@ from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
 from unlearn_cli.learning.matched_targets import MatchedConfidences, measure_log_odds, measure_memorising
 from unlearn_cli.learning.recipes import Recipe
+from unlearn_cli.learning.training import regression_loss
 from unlearn_cli.methods.rank_match import (
-    batch_loss,
+    BatchLoss,
     choose_blindspot_epochs,
     choose_epochs,
     choose_steps,
@@ -105,29 +106,45 @@ def separability(model: nn.Module) -> float:
     return float(mannwhitneyu(forgotten, unseen).statistic / (len(forgotten) * len(unseen)))
 
 
-def test_the_loss_of_a_batch_is_that_of_the_formula(weights: dict[str, Tensor]) -> None:
-    targets = MatchedConfidences(load(weights).eval(), FORGET, RETAIN, HELD_OUT)
-    outputs = torch.randn(6, 4, dtype=torch.float64)
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_loss_of_a_batch_is_that_of_the_formula(weights: dict[str, Tensor], share: float) -> None:
+    original = load(weights).eval()
+    targets = MatchedConfidences(original, FORGET, RETAIN, HELD_OUT)
+    outputs, x = torch.randn(6, 4), torch.randn(6, 22)
     y, is_forget = torch.tensor([7, 31, 2, 0, 1, 3]), torch.tensor([True, True, False, False, False, False])
-    labels, own = FORGET.targets[[7, 31]].numpy(), outputs.numpy()
-    original = load(weights)(torch.cat([x for x, _ in FORGET.sequential(100)])).detach().double().numpy()[[7, 31]]
+    labels, own = FORGET.targets[[7, 31]].numpy(), outputs.double().numpy()
+    first = original(torch.cat([x for x, _ in FORGET.sequential(100)])).detach().double().numpy()[[7, 31]]
     divergences, distances = [], []
     for row, (label, wanted) in enumerate(zip(labels, targets.matching.targets[[7, 31]].numpy(), strict=True)):
-        rest = softmax(np.delete(original[row], label))
+        rest = softmax(np.delete(first[row], label))
         target = np.insert(rest * (1 - expit(wanted)), label, expit(wanted))
         divergences.append(rel_entr(target, softmax(own[row])).sum())
         reached = np.log(softmax(own[row])[label] / (1 - softmax(own[row])[label]))
         distances.append(huber(1.0, np.clip(reached, -8, 0) - np.clip(wanted, -8, 0)))
-    of_retain = -np.log(softmax(own[2:], axis=1)[np.arange(4), [2, 0, 1, 3]]).mean()
-    expected = 1.5 * (np.mean(divergences) + 0.2 * np.mean(distances)) + of_retain
-    assert float(batch_loss(outputs, y, is_forget, targets, cross_entropy, 1.5)) == pytest.approx(expected, rel=1e-4)
+    on_labels = -np.log(softmax(own[2:], axis=1)[np.arange(4), [2, 0, 1, 3]]).mean()
+    teacher = softmax(original(x[2:]).detach().double().numpy(), axis=1)
+    of_outputs = rel_entr(teacher, softmax(own[2:], axis=1)).sum(axis=1).mean()
+    expected = 1.5 * (np.mean(divergences) + 0.2 * np.mean(distances)) + (1 - share) * on_labels + share * of_outputs
+    batch_loss = BatchLoss(targets, 1.5, original, cross_entropy, share)
+    assert float(batch_loss(outputs, x, y, is_forget)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_retained_numbers_are_held_by_their_labels_and_by_the_outputs_of_the_original() -> None:
+    original, x, y = nn.Linear(3, 1).requires_grad_(False), torch.randn(5, 3), torch.randn(5)
+    outputs, loss = torch.randn(5, 1), regression_loss("mse")
+    batch_loss = BatchLoss(None, 1.0, original, loss, 0.25)  # pyright: ignore[reportArgumentType]
+    on_labels, of_outputs = ((outputs[:, 0] - wanted).square().mean() for wanted in (y, original(x)[:, 0]))
+    computed = batch_loss(outputs, x, y, torch.zeros(5, dtype=torch.bool))
+    assert float(computed) == pytest.approx(float(0.75 * on_labels + 0.25 * of_outputs), rel=1e-5)
 
 
 def test_a_batch_may_lack_one_of_the_parts(weights: dict[str, Tensor]) -> None:
-    targets = MatchedConfidences(load(weights).eval(), FORGET, RETAIN, HELD_OUT)
-    outputs, y = torch.randn(3, 4), torch.tensor([0, 1, 2])
+    original = load(weights).eval()
+    targets = MatchedConfidences(original, FORGET, RETAIN, HELD_OUT)
+    outputs, x, y = torch.randn(3, 4), torch.randn(3, 22), torch.tensor([0, 1, 2])
     for flag in (True, False):
-        assert torch.isfinite(batch_loss(outputs, y, torch.full((3,), flag), targets, cross_entropy, 2.0))
+        loss = BatchLoss(targets, 2.0, original, cross_entropy, 0.5)(outputs, x, y, torch.full((3,), flag))
+        assert torch.isfinite(loss)
 
 
 def test_held_out_records_are_never_trained_on(weights: dict[str, Tensor]) -> None:

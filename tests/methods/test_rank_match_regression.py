@@ -17,7 +17,7 @@ from unlearn_cli.data.stores import open_store
 from unlearn_cli.learning.matched_targets import MatchedResiduals
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import TaskLoss, regression_loss
-from unlearn_cli.methods.rank_match import batch_loss, rank_match
+from unlearn_cli.methods.rank_match import BatchLoss, rank_match
 from unlearn_cli.plugins.suitability import UnsuitableSelection
 
 MSE = regression_loss("mse")
@@ -105,7 +105,7 @@ def test_the_loss_of_a_batch_is_that_of_the_formula(trained: Callable[[], nn.Mod
         errors.append(own[row] - (float(labels[position]) + np.sign(residual) * size))
     measure = np.square if name == "mse" else np.abs
     expected = 1.5 * measure(np.array(errors)).mean() + measure(own[2:] - y[2:].double().numpy()).mean()
-    loss = batch_loss(outputs, y, torch.tensor(flags), targets, task_loss, 1.5)
+    loss = BatchLoss(targets, 1.5, nn.Identity(), task_loss, 0.0)(outputs, outputs, y, torch.tensor(flags))
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
@@ -121,7 +121,8 @@ def test_the_targets_follow_the_network(trained: Callable[[], nn.Module]) -> Non
 def test_a_batch_may_lack_one_of_the_parts(trained: Callable[[], nn.Module]) -> None:
     targets = MatchedResiduals(trained().eval(), FORGET, RETAIN, HELD_OUT, MSE)
     for flag in (True, False):
-        loss = batch_loss(torch.randn(3, 1), torch.arange(3.0), torch.full((3,), flag), targets, MSE, 2.0)
+        batch_loss, outputs = BatchLoss(targets, 2.0, nn.Identity(), MSE, 0.0), torch.randn(3, 1)
+        loss = batch_loss(outputs, outputs, torch.arange(3.0), torch.full((3,), flag))
         assert torch.isfinite(loss)
 
 

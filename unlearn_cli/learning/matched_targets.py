@@ -15,6 +15,7 @@ from unlearn_cli.learning.rank_matching import (
     FULL,
     RankMatching,
     assign_levels,
+    expect_unseen,
     find_levels,
     log_odds,
     mix_targets,
@@ -25,6 +26,8 @@ from unlearn_cli.learning.residual_ranks import rank_residuals
 from unlearn_cli.learning.training import TaskLoss, predict_outputs
 from unlearn_cli.plugins.suitability import require_represented
 from unlearn_cli.stats.representation import share_represented
+
+Described = tuple[Tensor, Tensor]  # log-odds and labels (n,)
 
 CHUNK = 512  # records per forward pass
 FEWEST_RECORDS = 25  # forgotten, for a blindspot network
@@ -70,17 +73,19 @@ class MatchedConfidences:
         self.others = other_classes(outputs, labels)  # (n, K)
         self.limits = -FARTHEST, 0.0  # of log-odds in the loss
         first, held_out_labels = describe(original, self.held_out)
-        few: dict[str, Any] = {}
+        more: dict[str, Any] = {}
         if blindspot is None:
             retained, retained_labels = describe(original, take_sample(retain))
             levels, order = find_levels(own, labels, retained, retained_labels), own
             if forget.num_samples < FEWEST_RECORDS:
-                few = {"own": own, "share": measure_memorising(retained, first)}
+                more = {"own": own, "share": measure_memorising(retained, first)}
                 self.limits = -math.inf, math.inf
         else:
-            levels, order = find_unseen_levels(own, forget, self.held_out, blindspot)
+            unseen = measure_log_odds(blindspot, self.held_out)
+            levels, order = find_unseen_levels(own, describe(blindspot, forget), (unseen, held_out_labels))
+            more = {"expected": expect_unseen(first, unseen, held_out_labels)}
         ranks = rank_within_classes(order, labels)
-        self.matching = RankMatching(levels, ranks, labels, held_out_labels, first, **few)
+        self.matching = RankMatching(levels, ranks, labels, held_out_labels, first, **more)
         self.sample = torch.from_numpy(sample_positions(forget)).to(labels.device)
 
     @property
@@ -112,14 +117,15 @@ def measure_memorising(retained: Tensor, held_out: Tensor) -> float:
     return min(1.0, max(0.0, difference / FULL))
 
 
-def find_unseen_levels(own: Tensor, forget: Batches, held_out: Batches, blindspot: nn.Module) -> tuple[Tensor, Tensor]:
+def find_unseen_levels(own: Tensor, forgotten: Described, held_out: Described) -> tuple[Tensor, Tensor]:
     """Return the levels (n,) of forgotten records in a network that never saw them, and their order (n,).
 
-    `own` (n,) are their log-odds in the original; the order is the mean of the ranks in both networks.
+    `own` (n,) are their log-odds in the original; `forgotten` and `held_out` have the log-odds in the other network and
+    the labels. The order is the mean of the ranks in both networks.
     """
-    unseen, labels = describe(blindspot, forget)
+    unseen, labels = forgotten
     order = rank_within_classes(own, labels) + rank_within_classes(unseen, labels)
-    return assign_levels(find_levels(unseen, labels, *describe(blindspot, held_out)), order, labels), order
+    return assign_levels(find_levels(unseen, labels, *held_out), order, labels), order
 
 
 class MatchedResiduals:
@@ -175,7 +181,7 @@ def predict(model: nn.Module, batches: Batches) -> Tensor:
     return predict_outputs(model, (x for x, _ in batches.sequential(CHUNK)))
 
 
-def describe(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
+def describe(model: nn.Module, batches: Batches) -> Described:
     """Return the log-odds and the labels of records."""
     return measure_log_odds(model, batches), batches.targets
 

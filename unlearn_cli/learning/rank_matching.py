@@ -9,6 +9,8 @@ the log-odds of the forgotten ones in the current network. The correction c is i
 that has memorised the records stays above its targets. Log-odds beyond FARTHEST count as equal, and c is at most
 LARGEST: where the loss has no gradient, the correction would grow without an effect. Held-out log-odds count as at
 least the original's less SLACK, because held-out records become harder with every record that is forgotten too much.
+Where a part of a class is forgotten that is unlike the rest, its held-out records do become harder, and count as at
+least the log-odds that are expected of them, if they show this clearly (`expect_unseen`).
 
 The levels come from a blindspot network B, new weights that were trained on retain for a part of the original's epochs:
 
@@ -17,7 +19,7 @@ The levels come from a blindspot network B, new weights that were trained on ret
 
 B sees that a group of records is harder or easier than others, which the original no longer shows if it has memorised
 them. Both networks are uncertain about the order inside the class, and their mean is better than each. Without B, u_i
-is the share of retained records of the class with lower log-odds in the original.
+is the share of retained records of the class with lower log-odds in the original, and no class counts as harder.
 
 For few records, of which B would say little, q(u_i) is replaced by o_i - m max(0, o_i - q(u_i)), with o_i the log-odds
 in the original and m the difference between the shares of retained and of held-out records with positive log-odds, by
@@ -35,6 +37,7 @@ from torch import Tensor
 
 MIN_PER_CLASS = 25  # held-out records of a class; with fewer, its quantiles are those of all classes together
 SLACK = 0.3  # log-odds by which held-out records may fall below their log-odds in the original
+STANDARD_ERRORS = 3.0  # by which a class must be harder than SLACK allows, to count as harder
 BINS = 10  # ranks with a common correction
 FARTHEST = 8.0  # largest size of log-odds that counts: beyond it the probability is below 0.0004 or above 0.9996
 FULL = 0.25  # this difference, of a network that memorises its records
@@ -66,10 +69,14 @@ def find_levels(values: Tensor, labels: Tensor, others: Tensor, other_labels: Te
     levels = torch.empty_like(values)
     for label in labels.unique():
         rows, same = labels == label, other_labels == label
-        sorted_values = (others[same] if same.sum() >= MIN_PER_CLASS else others).sort().values
-        below, upto = (torch.searchsorted(sorted_values, values[rows], right=right) for right in (False, True))
-        levels[rows] = (below + upto).to(values) / (2 * len(sorted_values))
+        levels[rows] = find_shares(values[rows], others[same] if same.sum() >= MIN_PER_CLASS else others)
     return levels
+
+
+def find_shares(values: Tensor, others: Tensor) -> Tensor:
+    """Return the share (n,) of the other values (m,) that are below each value; of equal ones half."""
+    below, upto = (torch.searchsorted(others.sort().values, values, right=right) for right in (False, True))
+    return (below + upto).to(values) / (2 * len(others))
 
 
 def assign_levels(levels: Tensor, order: Tensor, labels: Tensor) -> Tensor:
@@ -79,6 +86,30 @@ def assign_levels(levels: Tensor, order: Tensor, labels: Tensor) -> Tensor:
         rows = (labels == label).nonzero()[:, 0]
         assigned[rows[order[rows].argsort(stable=True)]] = levels[rows].sort().values
     return assigned
+
+
+def expect_unseen(first: Tensor, unseen: Tensor, labels: Tensor) -> Tensor:
+    """Return the log-odds (m,) that are expected of held-out records once the forgotten ones are forgotten.
+
+    `first` (m,) are their log-odds in the original, `unseen` (m,) those in a network that never saw the forgotten
+    records, which was trained for a shorter time. A record is expected to have the log-odds that a record of another
+    class has in the original, if both are equally difficult for the other network: the value of its rank. For a class
+    that does not become harder by more than SLACK and three standard errors, and with few records, they are `first`.
+    """
+    expected = first.clone()
+    for label in labels.unique():
+        rows, others = labels == label, labels != label
+        if min(rows.sum(), others.sum()) >= MIN_PER_CLASS:
+            matched = torch.quantile(first[others], find_shares(unseen[rows], unseen[others]))
+            if is_harder(first[rows], matched):
+                expected[rows] = matched
+    return expected
+
+
+def is_harder(first: Tensor, expected: Tensor) -> bool:
+    """Return whether the mean log-odds (n,) are clearly lower than at first, by more than SLACK."""
+    drops = bound(first) - bound(expected)
+    return float(drops.mean() - STANDARD_ERRORS * drops.std() / len(drops) ** 0.5) > SLACK
 
 
 @dataclass
@@ -95,6 +126,7 @@ class RankMatching:
     first: Tensor  # log-odds (m,) of the held-out records in the original
     own: Tensor | None = None  # log-odds (n,) of few forgotten records in the original
     share: float = 1.0  # of the way from these to the matched log-odds, where those are lower
+    expected: Tensor | None = None  # log-odds (m,) of `expect_unseen`, with a blindspot network
     correction: Tensor = field(init=False)
     targets: Tensor = field(init=False)  # log-odds (n,)
 
@@ -107,12 +139,17 @@ class RankMatching:
         matched = torch.empty_like(self.ranks)
         for label in self.labels.unique():
             rows, of_class = self.labels == label, self.held_out_labels == label
-            values, first = held_out, self.first
-            if of_class.sum() >= MIN_PER_CLASS:
-                values, first = held_out[of_class], self.first[of_class]
-            floor = torch.maximum(values.sort().values, first.sort().values - SLACK)
-            matched[rows] = torch.quantile(floor, self.levels[rows])
+            counted = of_class if of_class.sum() >= MIN_PER_CLASS else torch.ones_like(of_class)
+            values = torch.maximum(held_out[counted].sort().values, self.find_lowest(counted))
+            matched[rows] = torch.quantile(values, self.levels[rows])
         return matched if self.own is None else torch.lerp(self.own, torch.minimum(matched, self.own), self.share)
+
+    def find_lowest(self, counted: Tensor) -> Tensor:
+        """Return the lowest log-odds (k,) that count, in ascending order, of the counted held-out records (m,)."""
+        lowest = self.first[counted].sort().values - SLACK
+        if self.expected is None:
+            return lowest
+        return torch.minimum(lowest, self.expected[counted].sort().values)
 
     def update(self, held_out: Tensor, forgotten: Tensor, positions: Tensor) -> None:
         """Compute the targets anew from the current network's log-odds.

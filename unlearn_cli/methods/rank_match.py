@@ -1,15 +1,16 @@
 """Rank matching: forgotten records become as uncertain as never-seen records of the same rank.
 
     theta <- Adam steps on l(retain) + w * mean over forget of d(f(x), target(x)), both in each batch
+    l = (1 - s) * the manifest's loss on the labels + s * the loss against the original's outputs
 
-Classification, with l the cross-entropy:
+Classification, where the loss against the original's outputs is KL(softmax(original) || softmax(f)):
 
     d = KL(target || softmax(f)) + 0.2 H(min(0, log-odds of y in f) - min(0, t(x)))      H: the Huber loss
     target(x) = sigma(t(x)) for the label y; the other classes share the rest as in the original's outputs
 
 H acts where the label is improbable, so that KL has no gradient; log-odds below -8 count as -8. t(x) are the log-odds
 of the held-out record of the class that is as difficult as x for a network that never saw x, the blindspot network:
-new weights that are first trained on retain (learning.rank_matching). Regression, with l = d the manifest's loss
+new weights that are first trained on retain (learning.rank_matching). Regression, with d the manifest's loss
 (learning.residual_ranks):
 
     target(x) = y + sign(r(x)) Q(u(x))      r = original(x) - y,  u = rank of |r| among retained records
@@ -20,6 +21,8 @@ Idea: a network that never saw a record treats it as it treats held-out records.
 rank, give the forgotten records the distribution of never-seen ones. A short training without the forgotten records
 shows whether they are harder or easier than others, such as those of a person or a part of a class. The distribution
 over the other classes, or the sign of the residual, stays the original's: the resemblance of this record to others.
+With labels only, the retained records would be learned better than the original and a retrained network know them; with
+the original's outputs only, they would lose accuracy to the forgotten ones.
 
 Source: this project; ReGUn (arXiv 2603.11210) and FaLW (arXiv 2601.18650) use held-out outputs in other ways. Needs
 labelled `forget` and `retain`, and labelled records that were never trained on, `held_out`.
@@ -29,12 +32,14 @@ in part, because the held-out log-odds count as at least the original's less 0.3
 
 The blindspot network of a classification is trained for a third of the original's epochs, at most 10. Fewer than 25
 forgotten records need none: their targets stay near the original's log-odds if it does not memorise. Both tasks have
-the same other defaults but two. `steps`: 40 % of the original's epochs over retain, at least 4 and at most 12, for a
-classification, fewer if few records are forgotten; 10 epochs for a regression. `lr`: that of the original for a
-classification; for a regression a tenth of the median size of new weights (learning.adaptive_training).
+the same other defaults but three. s (`distillation`): 0.5 for a classification, 0 for a regression. `steps`: 40 % of
+the original's epochs over retain, at least 4 and at most 12, for a classification, fewer if few records are forgotten;
+10 epochs for a regression. `lr`: that of the original for a classification; for a regression a tenth of the median size
+of new weights (learning.adaptive_training).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
@@ -44,6 +49,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import MixedBatches, mix
 from unlearn_cli.learning.adaptive_training import choose_lr
+from unlearn_cli.learning.masking import distillation_loss
 from unlearn_cli.learning.matched_targets import FEWEST_RECORDS, MatchedConfidences, MatchedResiduals, MatchedTargets
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.step_sizes import suit_rate
@@ -60,6 +66,7 @@ SHARE_OF_EPOCHS, FEWEST_EPOCHS, MOST_EPOCHS, FEWEST_STEPS = 0.4, 4, 12, 200
 MOST_READINGS = 100  # of a forgotten record, beyond the fewest steps
 SHARE_OF_BLINDSPOT, MOST_OF_BLINDSPOT = 1 / 3, 10  # of the original's epochs; the most epochs
 EPOCHS_OF_REGRESSION = 10
+DISTILLATION = 0.5  # of a classification
 USUAL_LR = 2e-3  # of Adam, where the original was trained by another optimizer
 
 
@@ -86,6 +93,10 @@ def rank_match(
         Annotated[float, Field(gt=0, le=0.9)] | None,
         Doc("share of forgotten records in a batch, at least their share of the data; null: that share"),
     ] = 0.25,
+    distillation: Annotated[
+        Annotated[float, Field(ge=0, le=1)] | None,
+        Doc("s, share of the loss on retain that is against the original's outputs; null: 0.5, of a regression 0"),
+    ] = None,
     blindspot_epochs: Annotated[
         NonNegativeInt | None,
         Doc(
@@ -106,9 +117,42 @@ def rank_match(
     lr = lr or (choose_lr(fresh) if is_regression else choose_lr_of_classes(recipe, original))
     report_setting("steps", num_steps)
     report_setting("lr", lr)
-    batches = mix(number_records(forget), retain, forget_share)
-    train(model, batches, targets, task_loss, num_steps, lr, forget_weight, batch_norm)
+    share = distillation if distillation is not None else 0.0 if is_regression else DISTILLATION
+    report_setting("distillation", share)
+    loss = BatchLoss(targets, forget_weight, original, task_loss, share)
+    train(model, mix(number_records(forget), retain, forget_share), loss, num_steps, lr, batch_norm)
     return model
+
+
+@dataclass(frozen=True)
+class BatchLoss:
+    """The loss of a mixed batch: w times that of the matched targets, plus that of the retained records."""
+
+    targets: MatchedTargets
+    forget_weight: float
+    original: nn.Module
+    task_loss: TaskLoss
+    distillation: float  # share of the retained records' loss
+
+    def __call__(self, outputs: Tensor, x: Tensor, y: Tensor, is_forget: Tensor) -> Tensor:
+        """Return the loss of a batch, in which y has positions of forgotten records and labels of the others."""
+        loss, retained = outputs.new_zeros(()), ~is_forget
+        if is_forget.any():
+            loss = loss + self.forget_weight * self.targets.loss(outputs[is_forget], y[is_forget].long())
+        if retained.any():
+            loss = loss + self.of_retained(outputs[retained], x[retained], y[retained])
+        return loss
+
+    def of_retained(self, outputs: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Return the loss on the labels, mixed with that against the original's outputs."""
+        loss = self.task_loss(outputs, y)
+        if not self.distillation:
+            return loss
+        with torch.no_grad():
+            own = self.original(x).float()
+        is_regression = y.is_floating_point()
+        distance = self.task_loss(outputs, own[:, 0]) if is_regression else distillation_loss(outputs, own.softmax(1))
+        return torch.lerp(loss, distance, self.distillation)
 
 
 def choose_lr_of_classes(recipe: Recipe, original: nn.Module) -> float:
@@ -184,39 +228,20 @@ def number_records(forget: Batches) -> Batches:
 def train(
     model: nn.Module,
     batches: MixedBatches,
-    targets: MatchedTargets,
-    task_loss: TaskLoss,
+    batch_loss: BatchLoss,
     num_steps: int,
     lr: float,
-    forget_weight: float,
     batch_norm: BatchNorm,
 ) -> None:
     """Train on mixed batches; the learning rate falls linearly to 0."""
     every = max(1, min(UPDATE_EVERY, num_steps // FEWEST_UPDATES))
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
-    steps = track(batches.steps(num_steps), "match", model, optimizer, *targets.state)
+    steps = track(batches.steps(num_steps), "match", model, optimizer, *batch_loss.targets.state)
     for x, y, is_forget in steps:
         if steps.done and steps.done % every == 0:
-            targets.update(model)
+            batch_loss.targets.update(model)
         set_training_mode(model, batch_norm)
         set_learning_rate(optimizer, lr * (1 - steps.share_done))
-        loss = batch_loss(model(x), y, is_forget, targets, task_loss, forget_weight)
+        loss = batch_loss(model(x), x, y, is_forget)
         take_step(optimizer, loss)
         steps.log(loss=loss)
-
-
-def batch_loss(
-    outputs: Tensor,
-    y: Tensor,
-    is_forget: Tensor,
-    targets: MatchedTargets,
-    task_loss: TaskLoss,
-    forget_weight: float,
-) -> Tensor:
-    """Return the loss of one batch, in which y has positions of forgotten records and labels of the others."""
-    loss = outputs.new_zeros(())
-    if is_forget.any():
-        loss = loss + forget_weight * targets.loss(outputs[is_forget], y[is_forget].long())
-    if not is_forget.all():
-        loss = loss + task_loss(outputs[~is_forget], y[~is_forget])
-    return loss
