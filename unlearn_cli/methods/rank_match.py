@@ -27,8 +27,8 @@ the original's outputs only, they would lose accuracy to the forgotten ones.
 Source: this project; ReGUn (arXiv 2603.11210) and FaLW (arXiv 2601.18650) use held-out outputs in other ways. Needs
 labelled `forget` and `retain`, and labelled records that were never trained on, `held_out`.
 Warning: held-out records must be like the retained and the forgotten ones. A whole class, or a range of labels that
-retain lacks, has no counterpart among them and is refused. A part of a class that is unlike the rest is forgotten only
-in part, because the held-out log-odds count as at least the original's less 0.3 (learning.rank_matching).
+retain lacks, has no counterpart among them and is refused. A part of a class that is unlike the rest needs held-out
+records of this part: if they are few in their class, it is forgotten only in part (learning.rank_matching).
 
 The blindspot network of a classification is trained for a third of the original's epochs, at most 10. Fewer than 25
 forgotten records need none: their targets stay near the original's log-odds if it does not memorise. Both tasks have
