@@ -423,3 +423,18 @@ def test_an_adapter_and_an_unclear_folder_are_refused(tmp_path: Path) -> None:
     assert "the folder has a.pth, b.pth; name" in invoke("convert", tmp_path, tmp_path / "o.safetensors").stderr
     (tmp_path / "adapter_config.json").touch()
     assert "merge_and_unload" in invoke("convert", tmp_path, tmp_path / "o.safetensors").stderr
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.full((2, 2), float("nan"))}, tmp_path / "m.pth")
+    result = invoke("convert", tmp_path / "m.pth", tmp_path / "m.safetensors")
+    assert result.exit_code == 2 and not (tmp_path / "m.safetensors").exists()
+    assert "m.pth: NaN or infinite weights in fc.weight; its training failed, use another checkpoint" in result.stderr
+
+
+def test_counts_of_operations_are_left_out(tmp_path: Path) -> None:
+    weights = {"fc.weight": torch.zeros(2, 2), "fc.total_ops": torch.zeros(1), "total_params": torch.zeros(1)}
+    torch.save(weights, tmp_path / "m.pth")
+    result = invoke("convert", tmp_path / "m.pth", tmp_path / "m.safetensors")
+    assert result.exit_code == 0 and list(load_file(tmp_path / "m.safetensors")) == ["fc.weight"]
+    assert "total_ops, total_params (counts of thop)" in result.stderr

@@ -470,7 +470,7 @@ def test_a_dry_run_decodes_and_names_all_unreadable_files(tmp_path: Path) -> Non
     damage(tmp_path)
     result = invoke(*arguments)
     assert result.exit_code == 2
-    for name in ("a/1.png: cannot be read (image file is truncated", "b/0.png: cannot be read (not an image",
+    for name in ("a/1.png: cannot be read (image file is truncated", "b/0.png: cannot be read (a web page; fetch",
                  "b/2.png: cannot be read (the file is empty)"):  # fmt: skip
         assert f"train/{name}" in result.stderr
     assert "data.train: 3 of 5 images cannot be read" in result.stderr.splitlines()[-1]

@@ -451,7 +451,7 @@ def test_a_damaged_parquet_file_is_named_without_the_words_of_the_library(tmp_pa
     (tmp_path / "t.parquet").write_bytes(b"PAR1xxxx")
     with pytest.raises(UserError) as caught:
         opened({"table": {"path": str(tmp_path / "t.parquet"), "label": "y"}}, [1])
-    assert "t.parquet: File too small to be a Parquet file" in str(caught.value)
+    assert "t.parquet: is cut off; fetch or write it again" in str(caught.value)
     assert "Error:" not in str(caught.value) and str(caught.value).count(str(tmp_path)) == 1
 
 
@@ -473,3 +473,34 @@ def test_classes_without_a_record_are_counted_where_labels_are_numbers(
     assert [notice.count for notice in dataset.notices] == [count] * (count > 0)
     assert list(dataset.used_numbers) == (sorted(labels) if count else [])
     assert not opened({"npz": str(tmp_path / "d.npz")}, [2], classes=list(map(str, range(5)))).notices
+
+
+@pytest.mark.parametrize(("cell", "advice"), [("'nan'", "; with standardise: {missing: mean}"), ("'inf'", "")])
+def test_numbers_that_are_not_finite_in_a_typed_table(cell: str, advice: str, tmp_path: Path) -> None:
+    duckdb.sql(f"COPY (SELECT {cell}::DOUBLE AS a, 'x' AS y) TO '{tmp_path / 't.parquet'}'")
+    with pytest.raises(UserError, match=r"the first in row 0; correct the data" + re.escape(advice)) as raised:
+        opened({"table": {"path": str(tmp_path / "t.parquet"), "label": "y"}}, [1])
+    assert ("standardise" in str(raised.value)) == bool(advice)
+
+
+def test_dates_as_features_are_named(tmp_path: Path) -> None:
+    duckdb.sql(f"COPY (SELECT DATE '2020-01-01' AS day, 'x' AS y) TO '{tmp_path / 't.parquet'}'")
+    with pytest.raises(
+        UserError, match=r"'day' contains dates or times; .* such as date_parts: {day: \[year, month\]}"
+    ):
+        opened({"table": {"path": str(tmp_path / "t.parquet"), "label": "y"}}, [1])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "is empty; write it again"), (b"<html>", "is a web page; fetch the file again")]
+)
+def test_an_npz_that_is_another_file(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "d.npz").write_bytes(content)
+    with pytest.raises(UserError, match=f"d.npz: {message}"):
+        opened({"npz": str(tmp_path / "d.npz")}, [2])
+
+
+def test_a_file_is_no_folder_of_images(tmp_path: Path) -> None:
+    (tmp_path / "d.zip").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"d\.zip: is a file; unpack an archive, and name a folder with one folder"):
+        opened({"imagefolder": str(tmp_path / "d.zip")}, [1, 8, 8])

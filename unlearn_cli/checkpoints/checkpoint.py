@@ -65,14 +65,22 @@ def load(path: Path, mapping: NameMapping | None = None) -> Checkpoint:
     with prefix_field(f"{path}"):
         names = StoredNames.read(stored, mapping or NameMapping())
     tensors = {names.network[name]: tensor for name, tensor in stored.items() if name in names.network}
-    if bad := find_non_finite(tensors):
-        raise UserError(
-            f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; its training failed, use another checkpoint"
-        )
+    with prefix_field(f"{path}"):
+        refuse_non_finite(tensors)
     others = {name: tensor for name, tensor in stored.items() if name not in names.network and name not in omitted}
     return Checkpoint(
         path, tensors, header.metadata, header.layout, digest_checkpoint_files(header), digest, names, others
     )
+
+
+def refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Raises:
+        UserError: with the names of tensors.
+    """
+    if bad := find_non_finite(tensors):
+        raise UserError(f"NaN or infinite weights in {', '.join(bad[:3])}; its training failed, use another checkpoint")
 
 
 def _map_files(header: Header) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unlearn_cli.checkpoints.unsupported_weights import MERGE_ADAPTER
 from unlearn_cli.errors import UserError
+from unlearn_cli.storage.foreign_texts import find_text
 from unlearn_cli.storage.regular_files import open_regular
 from unlearn_cli.storage.remote import locate
 
@@ -31,7 +32,6 @@ OTHERS = {  # suffixes of formats without marks
 PART = re.compile(r"-(\d{5})-of-(\d{5})\.")  # in the name of a file of a sharded checkpoint
 FOREIGN = {  # first bytes of files that look like checkpoints
     b"\x89HDF": "is an HDF5 file (Keras); convert it with the library that wrote it",
-    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself; fetch it with 'git lfs pull'",
     b"<": "is a web page or XML, not a checkpoint; fetch the file again",
     b"\x1f\x8b": "is compressed with gzip; decompress it first",
     b"GGUF": "is a GGUF file, whose weights are quantised; convert the original checkpoint",
@@ -113,6 +113,8 @@ def explain_content(start: bytes) -> str | None:
         return "is empty; fetch it again"
     if is_safetensors(start):
         return None
+    if text := find_text(start):
+        return f"is {text}" if ";" in text else f"is {text}, not a checkpoint; fetch the file again"
     for mark, reason in FOREIGN.items():
         if start.startswith(mark):
             return reason

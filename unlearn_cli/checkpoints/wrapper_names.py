@@ -14,6 +14,7 @@ INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")  # a
 USUAL = ("model", "net", "network", "student", "generator")  # attributes under which programs hold their network
 AVERAGED = ("ema", "averaged", "shadow", "swa")  # words in the names of averaged weights
 LEAST_SHARE = 0.3  # of the tensors, that are an average of the others
+COUNTS = {"total_ops", "total_params"}  # buffers that thop.profile adds to every layer
 COUNTER = "n_averaged"  # the step counter that torch.optim.swa_utils.AveragedModel stores next to the weights
 
 
@@ -23,11 +24,12 @@ def strip_wrappers(tensors: Mapping[str, Value]) -> tuple[dict[str, Value], list
     Raises:
         UserError: two tensors would have the same name.
     """
-    stripped, removed = dict(tensors), list[str]()
+    stripped = {name: value for name, value in tensors.items() if name.rpartition(".")[2] not in COUNTS}
+    removed = [f"{', '.join(sorted(COUNTS))} (counts of thop)"] if len(stripped) < len(tensors) else []
     if COUNTER in stripped and len(stripped) > 1:
         rest = {name: value for name, value in stripped.items() if name != COUNTER}
         if all(name.startswith("module.") for name in rest):
-            stripped, removed = rest, [COUNTER]
+            stripped, removed = rest, [*removed, COUNTER]
     # Wrappers may be nested in any order: compiled, then distributed, or the other way round.
     while part := _find_wrapper(stripped):
         stripped = rename(stripped, {name: name.removeprefix(f"{part}.") for name in stripped})

@@ -68,6 +68,7 @@ def run_with_claim(options: ConvertOptions, common: RunOptions) -> Result:
     if part := foreign_formats.describe_part(options.source):
         console.warn(f"{options.source}: is {part} of a checkpoint; for all tensors, name its index or its folder")
     opened = open_inputs(options.manifest, common, facts_next_to=options.out) if options.manifest else None
+    from unlearn_cli.checkpoints.checkpoint import refuse_non_finite
     from unlearn_cli.checkpoints.contents import choose_weights  # imports torch: only after the other checks
     from unlearn_cli.checkpoints.foreign_files import read_contents
 
@@ -80,6 +81,7 @@ def run_with_claim(options: ConvertOptions, common: RunOptions) -> Result:
     with prefix_field(f"{options.source}"):
         tensors = cast_small(name_tensors(weights, options), options.source)
         check_tensors(tensors)
+        refuse_non_finite(tensors)
     if opened:
         _check_fit(options.source, opened, tensors)
     elif note := describe_prefix(tensors):

@@ -256,7 +256,8 @@ def check_outputs(layout: DataLayout, model: "ModelDraft", data: Path) -> None:
         return
     last = f" (layer {model.head})" if model.head else ""
     shown = ", ".join(layout.classes[:5]) + (", ..." if len(layout.classes) > 5 else "")
-    similar = "".join(f"{remark}; " for remark in describe_similar(layout.classes))
+    are_folders = "imagefolder" in layout.sources["train"]
+    similar = "".join(f"{remark}; " for remark in describe_similar(layout.classes, are_folders=are_folders))
     noun = ("label", "labels") if layout.task == "multilabel" else ("class", "classes")
     raise UserError(
         f"{data}: has {pluralize(len(layout.classes), *noun)} ({shown}), but the network has "

@@ -245,7 +245,11 @@ def make_array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: b
             bad = np.flatnonzero(~fine)
             values = "NaN, infinite or too large values"
             records = pluralize(len(bad), "record has", "records have")
-            raise UserError(f"{name}: {records} {values}, the first in row {bad[0]}; correct the data")
+            advice = "; with standardise: {missing: mean} in data.transform, NaN becomes the mean"
+            fillable = len(shape) == 1 and not np.isinf(array[bad]).any()
+            raise UserError(
+                f"{name}: {records} {values}, the first in row {bad[0]}; correct the data{advice if fillable else ''}"
+            )
     return ArrayInputs(array, tuple(shape))
 
 

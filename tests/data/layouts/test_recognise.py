@@ -352,3 +352,46 @@ def test_lists_of_mappings_are_no_labels(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"a": 1, "labels": [{"x": 1}]}\n{"a": 2, "labels": []}\n')
     with pytest.raises(UserError, match="column 'labels' contains lists of mappings; expected lists of labels"):
         recognise(tmp_path / "t.jsonl")
+
+
+def test_arrays_without_names_and_names_as_bytes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", np.zeros((6, 2)), np.array([b"cat", b"dog"] * 3))
+    layout = recognise(tmp_path / "d.npz")
+    assert layout.sources["train"]["npz"] == {"path": tmp_path / "d.npz", "inputs": "arr_0", "labels": "arr_1"}
+    assert layout.classes == ["cat", "dog"]
+
+
+def test_arrays_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((6, 2)), y=np.array(["a", None] * 3, dtype=object))
+    with pytest.raises(UserError, match=r"\(x \[6, 2\], y cannot be read: it contains objects, which are pickles"):
+        recognise(tmp_path / "d.npz")
+    np.savez(tmp_path / "e.npz", x=np.zeros((0, 2)), y=np.zeros(0))
+    with pytest.raises(UserError, match=r"e\.npz: contains no records"):
+        recognise(tmp_path / "e.npz")
+
+
+@pytest.mark.parametrize(
+    ("column", "shape"),
+    [("NULL::DOUBLE", [1]), ("{'u': n}", [1]), ("MAP {'u': n}", [1]), ("n::VARCHAR", [1]), ("[n]", [1]), ("n", [2])],
+)
+def test_columns_of_a_typed_table_that_are_no_numbers(column: str, shape: list[int], tmp_path: Path) -> None:
+    rows = f"SELECT {column} AS a, n AS b, n % 2 AS label FROM range(20) AS t(n)"
+    duckdb.sql(f"COPY ({rows}) TO '{tmp_path / 't.parquet'}'")
+    layout = recognise(tmp_path / "t.parquet")
+    assert (layout.kind, layout.shape) == ("numbers", shape)
+
+
+def test_nan_is_an_empty_cell_of_a_typed_table(tmp_path: Path) -> None:
+    rows = "SELECT CASE WHEN n = 3 THEN 'nan'::DOUBLE ELSE n END AS a, n % 2 AS label FROM range(20) AS t(n)"
+    duckdb.sql(f"COPY ({rows}) TO '{tmp_path / 't.parquet'}'")
+    assert recognise(tmp_path / "t.parquet").has_gaps
+
+
+def test_folders_that_differ_only_in_case(tmp_path: Path) -> None:
+    for name in ("cat", "Cat", "dog"):
+        write_images(tmp_path / name, ("0.png",))
+    (remark,) = recognise(tmp_path).remarks
+    assert (
+        remark
+        == "classes 'Cat' and 'cat' differ only in case or blanks; to make them one, move the images into one folder"
+    )

@@ -39,7 +39,8 @@ def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> 
     """
     folder = spec.path
     if not folder.is_dir():
-        raise UserError(f"{name}: {folder}: no such folder; name a folder with one folder of images per class")
+        flaw = "is a file; unpack an archive, and" if folder.exists() else "no such folder;"
+        raise UserError(f"{name}: {folder}: {flaw} name a folder with one folder of images per class")
     if task == "regression":
         raise UserError(
             f"{name}: {folder}: folders are classes, but a regression needs numbers; use a table with a column of "

@@ -19,7 +19,9 @@ import numpy as np
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage import regular_files
+from unlearn_cli.storage.foreign_texts import find_text
 
+START = 512  # bytes by which a text is recognised
 MOST_PACKED = 1032  # largest compression ratio of deflate
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # compression methods of NumPy
@@ -90,8 +92,13 @@ class NpzFile:
 
 
 def _refuse_single(file: BufferedReader, at: str) -> None:
-    if file.read(6) == b"\x93NUMPY":
-        raise UserError(f"{at}: is one array; expected an .npz file of named arrays")
+    start = file.read(START)
+    if start.startswith(b"\x93NUMPY"):
+        raise UserError(f"{at}: is one array; expected an .npz file of named arrays, as of np.savez(..., x=x, y=y)")
+    if not start:
+        raise UserError(f"{at}: is empty; write it again")
+    if text := find_text(start):
+        raise UserError(f"{at}: is {text}")
 
 
 def _refuse_duplicates(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
@@ -113,7 +120,8 @@ def _read_checked_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size
     with archive.open(member) as file:
         shape, dtype, start = _read_header(file)
     if dtype.hasobject or dtype.kind not in "biufcSUmM" or dtype.shape:
-        raise ValueError(f"it contains {'objects' if dtype.hasobject else dtype}; expected plain values")
+        content = "objects, which are pickles" if dtype.hasobject else f"values of type {dtype}"
+        raise ValueError(f"it contains {content}; expected numbers or text, as of np.array(...) or .astype(str)")
     if math.prod(shape) * dtype.itemsize + start != member.file_size or max(shape, default=0) >= 2**63:
         raise ValueError(f"its header has shape {list(shape)}, which does not fit its {member.file_size} bytes")
     return ArrayHeader(dtype, shape)

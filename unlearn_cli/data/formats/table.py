@@ -184,6 +184,11 @@ def _stack_numbers(columns: list[str], file: TableFile, *, gaps: bool) -> np.nda
     """Return columns of numbers (n, columns) float32."""
     arrays = file.columns(columns, gaps=gaps, features=True)
     for column, values in zip(columns, arrays, strict=True):
+        if file.types[column].startswith(("DATE", "TIME")):
+            raise UserError(
+                f"{file.location}: column '{column}' contains dates or times; take numbers from them, such as "
+                f"date_parts: {{{column}: [year, month]}}, or list columns of numbers in 'features'"
+            )
         if values.dtype.kind in "bU":
             raise UserError(
                 f"{file.location}: column '{column}' contains text; list columns of numbers in 'features', or encode "

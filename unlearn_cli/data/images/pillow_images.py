@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage import regular_files
+from unlearn_cli.storage.foreign_texts import find_text
 
 # Only formats whose readers start no other program (as EPS does) and load no plug-in named in the file (as FPX does).
 PLUGINS = {
@@ -30,6 +31,7 @@ PLUGINS = {
     "JPEG2000": "Jpeg2K",
     "AVIF": "Avif",
 }
+START = 512  # bytes by which a text is recognised
 SUFFIXES = frozenset(
     (
         ".png",
@@ -117,8 +119,23 @@ def contains_image(path: Path) -> bool:
 
 
 def open_with_pillow(content: BinaryIO, path: Path) -> Image.Image:
+    """Open an image.
+
+    Raises:
+        UnreadableImage: it is not one, or is damaged.
+    """
     with translate_pillow_errors(path):
-        return Image.open(content, formats=list_formats())
+        try:
+            return Image.open(content, formats=list_formats())
+        except UnidentifiedImageError:
+            raise UnreadableImage(path, explain_content(content)) from None
+
+
+def explain_content(content: BinaryIO) -> str:
+    """Return what a file is instead of an image."""
+    content.seek(0)
+    text = find_text(content.read(START))
+    return text or f"not an image, or not in one of the supported formats: {', '.join(list_formats())}"
 
 
 def list_formats() -> list[str]:
@@ -171,10 +188,6 @@ def translate_pillow_errors(path: Path) -> Iterator[None]:
         yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise describe_bomb(path) from None
-    except UnidentifiedImageError:
-        raise UnreadableImage(
-            path, f"not an image, or not in one of the supported formats: {', '.join(list_formats())}"
-        ) from None
     except PILLOW_ERRORS as error:
         raise UnreadableImage(path, str(error) or type(error).__name__) from None
 

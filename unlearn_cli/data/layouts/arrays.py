@@ -15,8 +15,8 @@ from unlearn_cli.data.split_names import find_split
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.literals import Task
 
-INPUTS = ("x", "images", "image", "inputs", "input", "data", "samples", "features", "pixels")
-LABELS = ("y", "labels", "label", "targets", "target", "classes")
+INPUTS = ("x", "images", "image", "inputs", "input", "data", "samples", "features", "pixels", "arr_0")
+LABELS = ("y", "labels", "label", "targets", "target", "classes", "arr_1")
 
 
 def recognise_arrays(path: Path, label_name: str | None = None) -> DataLayout:
@@ -29,7 +29,9 @@ def recognise_arrays(path: Path, label_name: str | None = None) -> DataLayout:
     file = NpzFile(path, "data") if kind == "npz" else SafetensorsFile(path, "data", "")
     pairs = pair_arrays(file.headers, label_name)
     if "train" not in pairs:
-        listed = ", ".join(f"{name} {list(header.shape)}" for name, header in file.headers.items()) or "none"
+        shapes = {name: str(list(header.shape)) for name, header in file.headers.items()}
+        unread = {name: f"cannot be read: {reason}" for name, reason in file.unreadable.items()}
+        listed = ", ".join(f"{name} {text}" for name, text in {**shapes, **unread}.items()) or "none"
         raise UserError(
             f"{path}: no samples and labels are recognised among its arrays ({listed}); name the labels with "
             "--label, or call the arrays x and y, or x_train and y_train"
@@ -39,6 +41,8 @@ def recognise_arrays(path: Path, label_name: str | None = None) -> DataLayout:
     inputs, labels = pairs["train"]
     header = file.headers[inputs]
     shape = shape_samples(header.shape[1:])
+    if not header.shape[0]:
+        raise UserError(f"{path}: contains no records; name a file with records")
     values = file.read(labels)
     refuse_nan(path, labels, values)
     task, classes = describe_labels(values)
@@ -63,6 +67,7 @@ def describe_labels(values: np.ndarray[Any, Any]) -> tuple[Task, list[str]]:
     if is_continuous(values):
         return "regression", []
     numbers = values.astype(np.int64) if values.dtype.kind == "f" else values
+    numbers = np.char.decode(numbers, "utf-8") if values.dtype.kind == "S" else numbers
     names = [str(value).lower() if values.dtype.kind == "b" else str(value) for value in np.unique(numbers).tolist()]
     return "classification", sort_classes(names)
 

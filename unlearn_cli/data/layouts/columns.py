@@ -40,6 +40,11 @@ class Column:
         return self.kind.endswith(LISTS)
 
     @property
+    def is_nested(self) -> bool:
+        """Whether the cells are lists or mappings."""
+        return self.is_list or self.kind.startswith(("STRUCT", "MAP", "UNION"))
+
+    @property
     def is_embedded(self) -> bool:
         """Whether the cells are bytes, or the {bytes, path} of Hugging Face: images inside the table."""
         return "BLOB" in self.kind
@@ -52,8 +57,8 @@ class Column:
     @property
     def is_category(self) -> bool:
         """Whether the cells are a limited number of names, each of which occurs several times."""
-        is_other = self.is_feature or self.is_list or self.is_picture or self.date_format is not None
-        return not is_other and self.distinct <= min(MOST_CATEGORIES, (self.rows - self.empty) / PER_CATEGORY)
+        is_other = self.is_feature or self.is_nested or self.is_picture or self.date_format is not None
+        return not is_other and 0 < self.distinct <= min(MOST_CATEGORIES, (self.rows - self.empty) / PER_CATEGORY)
 
     @property
     def is_image(self) -> bool:
@@ -72,7 +77,7 @@ class Column:
     @property
     def is_text(self) -> bool:
         words = [len(cell.split()) for cell in self.cells]
-        is_other = self.is_numeric or self.is_list or self.is_embedded or not words
+        is_other = self.is_numeric or self.is_nested or self.is_embedded or not words
         is_repeated = self.distinct * TEXT_REPEATED <= self.rows - self.empty
         return not is_other and not is_repeated and sum(words) >= WORDS_OF_TEXT * len(words)
 
@@ -90,6 +95,8 @@ def _describe_column(file: TableFile, name: str) -> Column:
     cell = file.cell(name)
     if "BLOB" in file.types[name]:
         return _describe_bytes(file, name)
+    if file.types[name] in ("DOUBLE", "FLOAT"):  # NaN is an empty cell
+        cell = f"nullif({cell}, 'nan')"
     text = f"({cell})::VARCHAR"
     number, marks, signed = is_number(text), _is_among(text, WORDS), _is_among(text, SIGNED)
     are_numbers = f"coalesce(bool_and({number}) FILTER (WHERE {cell} IS NOT NULL), false)"
@@ -100,7 +107,7 @@ def _describe_column(file: TableFile, name: str) -> Column:
     shown = file.query(text, reader=f"{file.reader} LIMIT {SAMPLE}").fetchall()
     column = Column(
         name,
-        is_numeric=bool(numeric),
+        is_numeric=bool(numeric) and (file.layout is not None or not file.types[name].startswith("VARCHAR")),
         is_whole=bool(is_whole),
         is_marks=bool(is_marks) and filled == rows,
         kind=file.types[name],

@@ -10,6 +10,7 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.data.formats.system_files import is_system_name
 from unlearn_cli.data.images.pillow_images import SUFFIXES
 from unlearn_cli.data.layouts.image_sizes import ImageSizes, measure_images
+from unlearn_cli.data.layouts.label_columns import describe_similar
 from unlearn_cli.data.layouts.layout import DataLayout, Section, assign_splits, complete_splits, list_files
 from unlearn_cli.errors import UserError
 
@@ -60,7 +61,7 @@ def recognise_image_folders(folder: Path) -> DataLayout | None:
     layout = make_image_layout(sources, classes, sizes)
     omitted = [f"{part.name} has no folder of a class of train and is not used" for split, part in parts.items()
                if split not in sources]  # fmt: skip
-    return replace(layout, remarks=[*layout.remarks, *omitted])
+    return replace(layout, remarks=[*describe_similar(classes, are_folders=True), *layout.remarks, *omitted])
 
 
 def has_classes(part: Path, classes: Sequence[str]) -> bool:

@@ -173,14 +173,15 @@ def list_classes(file: TableFile, label: str) -> list[str]:
     return sort_classes(names)
 
 
-def describe_similar(classes: Sequence[str]) -> list[str]:
+def describe_similar(classes: Sequence[str], *, are_folders: bool = False) -> list[str]:
     """Return a remark on classes that differ only in case or in blanks; nothing if there are none."""
     groups: dict[str, list[str]] = {}
     for name in classes:
         groups.setdefault("".join(name.split()).casefold(), []).append(name)
     pairs = [" and ".join(map(repr, names)) for names in groups.values() if len(names) > 1]
     more = f" and {len(pairs) - 1} more" if len(pairs) > 1 else ""
-    return [f"classes {pairs[0]}{more} differ only in case or blanks; label_names makes them one"] if pairs else []
+    advice = "to make them one, move the images into one folder" if are_folders else "label_names makes them one"
+    return [f"classes {pairs[0]}{more} differ only in case or blanks; {advice}"] if pairs else []
 
 
 def sort_classes(names: Sequence[str]) -> list[str]:

@@ -1,8 +1,11 @@
 """Recognises files that are not the table that their name says, by their first bytes and their suffix."""
 
+from codecs import BOM_UTF8
 from pathlib import Path
 
 from unlearn_cli.errors import UserError
+from unlearn_cli.schema.table_columns import TEXT_SUFFIXES
+from unlearn_cli.storage.foreign_texts import find_text
 from unlearn_cli.storage.regular_files import open_regular
 
 FIRST_SIGN = 9  # a text has no smaller byte than that of a tab
@@ -26,19 +29,15 @@ MARKS = {  # the first bytes of a file that is not text, and what it is
     ),
     b"%PDF": "is a PDF file; export the table as csv",
 }
-TEXTS = {  # the first letters of a text, in lower case
-    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself; fetch it with 'git lfs pull'",
-    b"<!doctype": "is a web page, not a table; fetch the file again",
-    b"<html": "is a web page, not a table; fetch the file again",
-    b"<?xml": "is XML, not a table; export the table as csv",
-}
-OWN = ((b"PAR1", ".parquet"), (b"ARROW1", ".arrow"))
+PARQUET_MARK = b"PAR1"  # at both ends of a file
+OWN = ((PARQUET_MARK, ".parquet"), (b"ARROW1", ".arrow"))
 LINES = "write one object per line into a file .jsonl (pandas: to_json(..., orient='records', lines=True))"
 OTHERS = {  # suffixes of other files with tables
     **dict.fromkeys((".json", ".geojson"), LINES),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "export the table as csv"),
     **dict.fromkeys((".pkl", ".pickle"), "a pickle could run code; export the table as csv or parquet"),
     **dict.fromkeys((".feather", ".orc", ".h5", ".hdf5", ".sqlite", ".db"), "export the table as csv or parquet"),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar"), "unpack the archive, and name its folder or file"),
     ".arff": "export the table as csv, or set its name to .csv with header: [NAMES] and skip_lines",
     **dict.fromkeys((".npy", ".mat"), "save named arrays with np.savez, and use npz"),
 }
@@ -52,26 +51,41 @@ def refuse_foreign_content(path: Path, kind: str, name: str) -> None:
     """
     with open_regular(path, name) as file:
         start = file.read(START)
+        file.seek(-min(len(start), len(PARQUET_MARK)), 2)
+        end = file.read()
     is_packed = path.suffix.lower() == ".gz"
     if is_packed and start and not start.startswith(GZIP):
         raise UserError(f"{name}: {path}: is not compressed with gzip; remove .gz from its name")
+    if not start and kind not in TEXT_SUFFIXES:
+        raise UserError(f"{name}: {path}: is empty; name a file with rows")
     if is_packed or not start:
         return
     if reason := _find_reason(start, kind):
         raise UserError(f"{name}: {path}: {reason}")
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if kind == ".parquet" and PARQUET_MARK not in (start[:4], end):
+        raise UserError(f"{name}: {path}: is not a parquet file; fetch or write it again")
+    if kind == ".parquet" and end != PARQUET_MARK:
+        raise UserError(f"{name}: {path}: is cut off; fetch or write it again")
+    _refuse_other_json(start, kind, f"{name}: {path}")
+
+
+def _refuse_other_json(start: bytes, kind: str, location: str) -> None:
+    """Refuse a JSON array, and lines of JSON that are not objects."""
+    text = start.removeprefix(BOM_UTF8).lstrip(b" \t\r\n")
     if text.startswith(b"[{" if kind != ".jsonl" else b"["):
-        raise UserError(f"{name}: {path}: is a JSON array; {LINES}")
+        raise UserError(f"{location}: is a JSON array; {LINES}")
+    if kind == ".jsonl" and not text.startswith(b"{"):
+        raise UserError(f"{location}: its first line is not a JSON object; expected one object per line")
 
 
 def _find_reason(start: bytes, kind: str) -> str | None:
     """Return what a file is; text may begin with the letters of a mark, such as a column PAR1."""
     is_text = min(start) >= FIRST_SIGN
     marks = {} if is_text else {mark: reason for mark, reason in MARKS.items() if (mark, kind) not in OWN}
-    begins = start.lower().lstrip()
-    return next((reason for mark, reason in marks.items() if start.startswith(mark)), None) or next(
-        (reason for mark, reason in TEXTS.items() if begins.startswith(mark)), None
-    )
+    if reason := next((reason for mark, reason in marks.items() if start.startswith(mark)), None):
+        return reason
+    text = find_text(start)
+    return f"is {text}" if text else None
 
 
 def advise_suffix(suffix: str) -> str:

@@ -56,6 +56,10 @@ GUESSED = ("DATE", "TIME", "UUID", "JSON")  # prefixes of types that DuckDB infe
 UNENDED = "last line without a line end (if the file was truncated, its last cell is, too)"
 INDEX_COLUMN = r"Unnamed: \d+(_level_\d+)?|__index_level_\d+__"
 IMAGES = 256  # images that are fetched at a time
+SINGLE = (
+    "a number or a text in each cell; for lists of labels set task: multilabel, and write lists of numbers as one "
+    "column per number"
+)
 SHOWN = 60  # letters of a cell in a message
 CLASS_NUMBER = r"0|-?[1-9]\d{0,17}"
 
@@ -254,7 +258,7 @@ class TableFile:
         for column in columns:
             self.quoted(column)
             self._refuse_bytes(column)
-            self.refuse_nested(column, "a number or a text in each cell; for lists of labels set task: multilabel")
+            self.refuse_nested(column, SINGLE)
         if self.layout:
             names = [cast_text(self.cell(column), kind) for column in columns]
         else:

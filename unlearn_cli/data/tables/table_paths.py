@@ -31,7 +31,7 @@ def list_table_files(path: Path, name: str) -> list[Path]:
     if kind not in KINDS:
         raise UserError(
             f"{name}: {path}: unknown kind of table; expected one of {', '.join(KINDS)}, a text file with .gz, or a "
-            f"folder of save_to_disk{advise_suffix(path.suffix)}"
+            f"folder of save_to_disk{advise_suffix(kind)}"
         )
     if kind == ARROW:
         _refuse_folder_of_parquet(path, name)
