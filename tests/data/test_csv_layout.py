@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.data.tables import csv_layout
-from unlearn_cli.data.tables.csv_layout import inspect_csv
+from unlearn_cli.data.tables.csv_layout import inspect_csv, split_rows
 from unlearn_cli.data.tables.equal_names import EQUAL_NAMES
 from unlearn_cli.data.tables.locked_connection import connect
 from unlearn_cli.data.tables.table_file import UNENDED, TableFile
@@ -204,3 +204,14 @@ def test_a_column_that_is_both_id_and_image_is_read_once(tmp_path: Path, monkeyp
     assert file.text("file").tolist() == file.column("file").tolist() == ["a.png", "b.png"]
     assert len(queries) == 1
     assert file.text("y").tolist() == ["cat", "dog"] and file.text("file", gaps=True).tolist() == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_text_without_quotes_is_split_like_text_with_quotes(delimiter: str) -> None:
+    random = np.random.default_rng(0)
+    letters = ["a", " ", "\t", "\r", "\n", "\r\n", "\x0b", "\u2028", ",", ";", "|"]
+    for _ in range(200):
+        text = "".join(random.choice(letters, 20)) + "\n"
+        *rows, quoted = split_rows(f'{text}"a"', delimiter)
+        assert list(split_rows(text, delimiter)) == rows
+        assert quoted[1] == ["a"]

@@ -23,6 +23,7 @@ DELIMITERS = ",;\t|"
 SAMPLE = 20  # rows that show whether rows have names
 BLOCK = 2**22  # characters that are read at a time
 TAIL = 256  # bytes of a block that are inspected again with the next block
+LINE = re.compile(r"([^\r\n]*+)(?:\r\n|\r|\n|\Z)")
 MAX_ROW = 2**24  # characters; a longer row has a quote that is never closed
 
 
@@ -292,6 +293,17 @@ class _Splitter:
 
     def split(self, text: str, *, final: bool) -> Iterator[tuple[list[str], int]]:
         """Yield the cells and the end of each complete row; unless `final`, more text may follow."""
+        has_bare_cells = not self.by_blanks and '"' not in text
+        return (self._split_lines if has_bare_cells else self._split_cells)(text, final=final)
+
+    def _split_lines(self, text: str, *, final: bool) -> Iterator[tuple[list[str], int]]:
+        """Split text without quotes, in which every line is a row, about ten times as fast."""
+        for match in LINE.finditer(text):
+            if match.end() == len(text) and (not final or match.start() == len(text)):
+                return
+            yield [cell.strip(self.blanks) for cell in match[1].split(self.delimiter)], match.end()
+
+    def _split_cells(self, text: str, *, final: bool) -> Iterator[tuple[list[str], int]]:
         row: list[str] = []
         for match in self.cell.finditer(text):
             more_may_follow, nothing_left = match.end() == len(text) and not final, match.start() == len(text)
