@@ -12,13 +12,25 @@ from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.evaluation import levels
 from unlearn_cli.evaluation.recipes import read_recipe
 
-pytestmark = pytest.mark.usefixtures("usual_level_step")
-
 
 def unlearn(weights: Path, out: Path, *words: object, classes: str = "[3]") -> dict[str, Any]:
     out.parent.mkdir(exist_ok=True)
     manifest = write_manifest(out.parent, MANIFEST.replace("[3]", classes), f"{out.name}.yaml")
-    command = ["unlearn", weights, "-m", manifest, "--method", "masked", "-o", out, "--device", "cpu", *words]
+    command = [
+        "unlearn",
+        weights,
+        "-m",
+        manifest,
+        "--method",
+        "masked",
+        "--set",
+        "steps=20",
+        "-o",
+        out,
+        "--device",
+        "cpu",
+        *words,
+    ]
     result = invoke(*command)
     assert result.exit_code == 0, result.stderr
     return json.loads((out / "report.json").read_text())
