@@ -6,8 +6,9 @@ The oracle is a comparison of texts: what stands in the file of records with wha
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ FAMILIES = {  # what the file of records holds, and what else is asked for
     "blanks": (["a b", "a  b", "ab"], ["a   b", "A B"]),
     "yaml": (["a: b", "[a]", "#a", "*a", "!a", "- a", "%a", "@a", "a'b", 'a"b', "\\n"], ["a"]),
 }  # fmt: skip
-COLUMNS = ("label", "rid", "code")
+FILES = {"labels and codes": ("label", "code"), "ids": ("rid",)}  # the columns that hold the names; ids are unique
 UNQUOTABLE = {"null", "NULL", "a: b", "[a]", "#a", "*a", "!a", "- a", "%a", "@a"}  # in YAML these are not names
 
 
@@ -62,10 +63,10 @@ def cells(family: str) -> list[str]:
     return [name for name in FAMILIES[family][0] for _ in range(COPIES)]
 
 
-def write_table(folder: Path, place: str, names: list[str], kind: str) -> str:
+def write_table(folder: Path, places: Collection[str], names: list[str], kind: str) -> str:
     n = len(names)
     columns = {"rid": [f"row-{i}" for i in range(n)], "label": [("ant", "bee")[i % 2] for i in range(n)]}
-    columns |= {"person": ["p"] * n, place: names, "x": [str(i + 0.5) for i in range(n)]}
+    columns |= {"person": ["p"] * n, **dict.fromkeys(places, names), "x": [str(i + 0.5) for i in range(n)]}
     rows = [*zip(*columns.values(), strict=True)]
     path = folder / f"t.{kind}"
     if kind == "csv":
@@ -78,40 +79,40 @@ def write_table(folder: Path, place: str, names: list[str], kind: str) -> str:
     return f"{{table: {{path: {path.name}, label: label, id: rid, ignore: {json.dumps(ignored)}}}}}"
 
 
-def write_npz(folder: Path, place: str, names: list[str]) -> str:
+def write_npz(folder: Path, places: Collection[str], names: list[str]) -> str:
     n = len(names)
     columns: dict[str, Any] = {
         "rid": np.array([f"row-{i}" for i in range(n)]),
         "label": np.array(["ant", "bee"] * n)[:n],
     }
-    columns[place] = np.array(names)
+    columns |= dict.fromkeys(places, np.array(names))
     np.savez(folder / "t.npz", x=np.arange(n, dtype=np.float32)[:, None], **columns)
     return "{npz: {path: t.npz, labels: label, ids: rid}}"
 
 
-def write_tar(folder: Path, place: str, names: list[str]) -> str:
+def write_tar(folder: Path, places: Collection[str], names: list[str]) -> str:
     files: dict[str, bytes] = {}
     for i, name in enumerate(names):
         Image.new("L", (2, 2), i).save(folder / "image.png")
-        key = name if place == "rid" else f"row-{i}"
-        label = name if place == "label" else ("ant", "bee")[i % 2]
-        facts = {} if place in ("label", "rid") else {place: name}
+        key = name if "rid" in places else f"row-{i}"
+        label = name if "label" in places else ("ant", "bee")[i % 2]
+        facts = {"code": name} if "code" in places else {}
         files |= {f"{key}.png": (folder / "image.png").read_bytes(), f"{key}.cls": label.encode()}
         files |= {f"{key}.json": json.dumps(facts).encode()}
     tar(folder / "t.tar", files)
     return "{webdataset: t.tar}"
 
 
-def write_folder(folder: Path, place: str, names: list[str]) -> str:
+def write_folder(folder: Path, places: Collection[str], names: list[str]) -> str:
     for i, name in enumerate(names):
         (folder / "t" / name).mkdir(parents=True, exist_ok=True)
         Image.new("L", (2, 2), i).save(folder / "t" / name / f"{i:03}.png")
     return "{imagefolder: t}"
 
 
-FORMATS: dict[str, Callable[[Path, str, list[str]], str]] = {
-    "csv": lambda folder, place, names: write_table(folder, place, names, "csv"),
-    "jsonl": lambda folder, place, names: write_table(folder, place, names, "jsonl"),
+FORMATS: dict[str, Callable[[Path, Collection[str], list[str]], str]] = {
+    "csv": lambda folder, places, names: write_table(folder, places, names, "csv"),
+    "jsonl": lambda folder, places, names: write_table(folder, places, names, "jsonl"),
     "npz": write_npz, "webdataset": write_tar, "imagefolder": write_folder,
 }  # fmt: skip
 PLACES = {
@@ -151,11 +152,17 @@ def described(folder: Path, source: str, more: str) -> Path:
     return path
 
 
+@cache
+def parsed(forget: str) -> Any:
+    """Return the section `forget` of a manifest as it is read, once for all formats of records."""
+    return strict_yaml.parse(f"{{{forget}}}", Path("data.yaml")).raw
+
+
 def selected(forget: str, dataset: Dataset, folder: Path) -> list[int] | None:
     """Return the rows that are forgotten; None if the selection is refused."""
-    train, section = dataset.split("train"), strict_yaml.parse(f"{{{forget}}}", Path("data.yaml")).raw
+    train = dataset.split("train")
     try:
-        wanted = Forget.model_validate(section)
+        wanted = Forget.model_validate(parsed(forget))
         selection = select(wanted, train.records, train.labels, dataset.classes or [], folder)
         return np.flatnonzero(selection.mask).tolist()
     except UserError as error:
@@ -163,26 +170,30 @@ def selected(forget: str, dataset: Dataset, folder: Path) -> list[int] | None:
         return None
 
 
-def places_of(column: str, places: Iterable[str]) -> list[str]:
-    """Return the places in a selection that name a cell of a column: its label, its id, or any other column."""
-    return [place for place in places if (place if place in ("label", "rid") else "code") == column]
+def places_of(columns: Collection[str], places: Iterable[str]) -> list[str]:
+    """Return the places in a selection that name a cell of these columns: a label, an id, or any other column."""
+    return [place for place in places if (place if place in ("label", "rid") else "code") in columns]
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("columns", FILES.values(), ids=FILES)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_name_in_a_manifest_selects_what_is_written_so(kind: str, family: str, column: str, tmp_path: Path) -> None:
-    if kind == "imagefolder" and column != "label":
-        pytest.skip("an image folder has neither columns nor ids of its own")
+def test_a_name_in_a_manifest_selects_what_is_written_so(
+    kind: str, family: str, columns: tuple[str, ...], tmp_path: Path
+) -> None:
+    if kind == "imagefolder":
+        columns = tuple(column for column in columns if column == "label")  # it has neither other columns nor ids
+    if not columns:
+        pytest.skip("an image folder has no ids of its own")
     if kind == "imagefolder" and any(name.startswith(".") for name in FAMILIES[family][0]):
         pytest.skip("hidden folders are left out")
-    if kind == "webdataset" and column == "rid" and any("." in name for name in FAMILIES[family][0]):
+    if kind == "webdataset" and "rid" in columns and any("." in name for name in FAMILIES[family][0]):
         pytest.skip("a key ends at the first dot")
-    stored = FAMILIES[family][0] if column == "rid" else cells(family)
-    source = FORMATS[kind](tmp_path, column, stored)
+    stored = FAMILIES[family][0] if "rid" in columns else cells(family)
+    source = FORMATS[kind](tmp_path, columns, stored)
     stored = sorted(stored) if kind == "imagefolder" else stored
     dataset = open_dataset(read(described(tmp_path, source, "")).data_sections)
-    for place in places_of(column, PLACES):
+    for place in places_of(columns, PLACES):
         untyped = kind == "csv" and place in ("==", "in")
         for text, name in asked_for(family):
             expected = equal_rows(stored, name, quoted=text != name, untyped=untyped)
@@ -214,19 +225,40 @@ def request_files(folder: Path, place: str, text: str, name: str) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("column", COLUMNS)
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "npz"])
-def test_a_name_in_a_request_selects_what_is_written_so(kind: str, family: str, column: str, tmp_path: Path) -> None:
-    stored = FAMILIES[family][0] if column == "rid" else cells(family)
-    manifest = read(described(tmp_path, FORMATS[kind](tmp_path, column, stored), ""))
-    requests: list[Request] = []
-    expected: list[int] = []
-    for place, (number, (text, name)) in product(places_of(column, REQUESTS), enumerate(asked_for(family))):
-        for path in request_files(tmp_path, place, text, name):
+@pytest.fixture(scope="module")
+def read_requests(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str, str], list[tuple[str, Request]]]:
+    """Read one request from a file of each format, once for all formats of records; return the files' names, too."""
+    folder = tmp_path_factory.mktemp("requests")
+
+    @cache
+    def read_files(place: str, text: str, name: str) -> list[tuple[str, Request]]:
+        requests = []
+        for path in request_files(folder, place, text, name):
             (item,) = read_request_file(path, KEY)
             assert item.content is not None, (text, item.reason)
-            requests.append(item.content.model_copy(update={"request": f"{place}-{number}-{path.name}"}))
+            requests.append((path.name, item.content))
+        return requests
+
+    return read_files
+
+
+@pytest.mark.parametrize("columns", FILES.values(), ids=FILES)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "npz"])
+def test_a_name_in_a_request_selects_what_is_written_so(
+    kind: str,
+    family: str,
+    columns: tuple[str, ...],
+    read_requests: Callable[[str, str, str], list[tuple[str, Request]]],
+    tmp_path: Path,
+) -> None:
+    stored = FAMILIES[family][0] if "rid" in columns else cells(family)
+    manifest = read(described(tmp_path, FORMATS[kind](tmp_path, columns, stored), ""))
+    requests: list[Request] = []
+    expected: list[int] = []
+    for place, (number, (text, name)) in product(places_of(columns, REQUESTS), enumerate(asked_for(family))):
+        for file, content in read_requests(place, text, name):
+            requests.append(content.model_copy(update={"request": f"{place}-{number}-{file}"}))
             untyped = kind == "csv" and place == "=="
             expected.append(len(equal_rows(stored, name, quoted=text != name, untyped=untyped)))
     found = resolve(manifest, tmp_path / "data.yaml", requests, tmp_path, key=KEY).requests
