@@ -121,9 +121,17 @@ def draw_held_out(harder: float) -> tuple[Tensor, Tensor, Tensor]:
     return first, unseen, labels
 
 
+HARDER = torch.linspace(0, 0.8, 100)  # levels of forgotten records that are harder than held-out ones
+
+
+def expect(first: Tensor, unseen: Tensor, labels: Tensor, levels: Tensor = HARDER) -> Tensor:
+    """As after forgetting records of all classes with these levels."""
+    return expect_unseen(first, unseen, labels, levels.repeat(3), torch.arange(3).repeat_interleave(len(levels)))
+
+
 def test_a_class_that_a_network_without_the_records_finds_harder_is_expected_to_become_so() -> None:
     first, unseen, labels = draw_held_out(harder=3.0)
-    expected = expect_unseen(first, unseen, labels).numpy()
+    expected = expect(first, unseen, labels).numpy()
     rows = (labels == 2).numpy()
     assert expected[~rows].tolist() == first.numpy()[~rows].tolist()
     others, of_original = unseen.numpy()[~rows], first.numpy()[~rows]
@@ -139,12 +147,20 @@ def test_a_class_that_a_network_without_the_records_finds_harder_is_expected_to_
 @pytest.mark.parametrize("harder", [0.0, 0.1])
 def test_a_network_that_is_trained_less_makes_no_class_harder(harder: float) -> None:
     first, unseen, labels = draw_held_out(harder)
-    assert torch.equal(expect_unseen(first, unseen, labels), first)
+    assert torch.equal(expect(first, unseen, labels), first)
+
+
+def test_forgotten_records_like_the_held_out_ones_make_no_class_harder() -> None:
+    first, unseen, labels = draw_held_out(harder=3.0)
+    assert torch.equal(expect(first, unseen, labels, torch.linspace(0, 1, 100)), first)
+    assert torch.equal(
+        expect_unseen(first, unseen, labels, HARDER, torch.zeros(100).long())[labels == 2], first[labels == 2]
+    )
 
 
 def test_of_few_held_out_records_nothing_is_expected() -> None:
     first, unseen, labels = (part[: 3 * (MIN_PER_CLASS - 1)] for part in draw_held_out(harder=5.0))
-    assert torch.equal(expect_unseen(first, unseen, labels), first)
+    assert torch.equal(expect(first, unseen, labels), first)
 
 
 def test_held_out_records_count_as_no_harder_than_expected() -> None:

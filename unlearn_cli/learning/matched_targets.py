@@ -83,7 +83,7 @@ class MatchedConfidences:
         else:
             unseen = measure_log_odds(blindspot, self.held_out)
             levels, order = find_unseen_levels(own, describe(blindspot, forget), (unseen, held_out_labels))
-            more = {"expected": expect_unseen(first, unseen, held_out_labels)}
+            more = {"expected": expect_unseen(first, unseen, held_out_labels, levels, labels)}
         ranks = rank_within_classes(order, labels)
         self.matching = RankMatching(levels, ranks, labels, held_out_labels, first, **more)
         self.sample = torch.from_numpy(sample_positions(forget)).to(labels.device)

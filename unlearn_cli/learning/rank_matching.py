@@ -9,8 +9,9 @@ the log-odds of the forgotten ones in the current network. The correction c is i
 that has memorised the records stays above its targets. Log-odds beyond FARTHEST count as equal, and c is at most
 LARGEST: where the loss has no gradient, the correction would grow without an effect. Held-out log-odds count as at
 least the original's less SLACK, because held-out records become harder with every record that is forgotten too much.
-Where a part of a class is forgotten that is unlike the rest, its held-out records do become harder, and count as at
-least the log-odds that are expected of them, if they show this clearly (`expect_unseen`).
+Where a part of a class is forgotten that is unlike the rest, its held-out records do become harder. If B shows this
+clearly, by forgotten records that are harder than held-out ones, and by held-out ones that are harder than those of
+other classes were in the original, they count as at least the log-odds that are expected of them (`expect_unseen`).
 
 The levels come from a blindspot network B, new weights that were trained on retain for a part of the original's epochs:
 
@@ -37,7 +38,7 @@ from torch import Tensor
 
 MIN_PER_CLASS = 25  # held-out records of a class; with fewer, its quantiles are those of all classes together
 SLACK = 0.3  # log-odds by which held-out records may fall below their log-odds in the original
-STANDARD_ERRORS = 3.0  # by which a class must be harder than SLACK allows, to count as harder
+STANDARD_ERRORS = 3.0  # by which a mean must exceed its limit, if a class is to count as harder
 BINS = 10  # ranks with a common correction
 FARTHEST = 8.0  # largest size of log-odds that counts: beyond it the probability is below 0.0004 or above 0.9996
 FULL = 0.25  # this difference, of a network that memorises its records
@@ -88,28 +89,29 @@ def assign_levels(levels: Tensor, order: Tensor, labels: Tensor) -> Tensor:
     return assigned
 
 
-def expect_unseen(first: Tensor, unseen: Tensor, labels: Tensor) -> Tensor:
+def expect_unseen(first: Tensor, unseen: Tensor, held_out_labels: Tensor, levels: Tensor, labels: Tensor) -> Tensor:
     """Return the log-odds (m,) that are expected of held-out records once the forgotten ones are forgotten.
 
     `first` (m,) are their log-odds in the original, `unseen` (m,) those in a network that never saw the forgotten
-    records, which was trained for a shorter time. A record is expected to have the log-odds that a record of another
-    class has in the original, if both are equally difficult for the other network: the value of its rank. For a class
-    that does not become harder by more than SLACK and three standard errors, and with few records, they are `first`.
+    records, which was trained for a shorter time; `levels` (n,) are those of the forgotten records in this network. A
+    held-out record is expected to have the log-odds that a record of another class has in the original, if both are
+    equally difficult for the other network: the value of its rank. The expected log-odds are `first` for a class with
+    few records, and for one that does not become clearly harder.
     """
     expected = first.clone()
     for label in labels.unique():
-        rows, others = labels == label, labels != label
+        rows, others = held_out_labels == label, held_out_labels != label
         if min(rows.sum(), others.sum()) >= MIN_PER_CLASS:
             matched = torch.quantile(first[others], find_shares(unseen[rows], unseen[others]))
-            if is_harder(first[rows], matched):
+            drops = bound(first[rows]) - bound(matched)
+            if exceeds(0.5 - levels[labels == label], 0) and exceeds(drops, SLACK):
                 expected[rows] = matched
     return expected
 
 
-def is_harder(first: Tensor, expected: Tensor) -> bool:
-    """Return whether the mean log-odds (n,) are clearly lower than at first, by more than SLACK."""
-    drops = bound(first) - bound(expected)
-    return float(drops.mean() - STANDARD_ERRORS * drops.std() / len(drops) ** 0.5) > SLACK
+def exceeds(values: Tensor, limit: float) -> bool:
+    """Return whether the mean of some values (n,) is clearly above a limit."""
+    return float(values.mean() - STANDARD_ERRORS * values.std(correction=0) / len(values) ** 0.5) > limit
 
 
 @dataclass
