@@ -15,7 +15,7 @@ from unlearn_cli.reporting import html
 
 torch.set_num_threads(1)  # tiny tensors; several threads would only wait for each other
 RENDER = html.render
-LEVEL_STEPS, FEW_LEVEL_STEPS = level.FEWEST_STEPS, 200
+FEW_LEVEL_STEPS = 200
 
 
 @pytest.fixture(scope="session")
@@ -62,14 +62,6 @@ def short_level_step() -> Iterator[None]:
     """Shorten the level step, which takes most of the time of unlearning from a tiny network."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(level, "FEWEST_STEPS", FEW_LEVEL_STEPS)
-        yield
-
-
-@pytest.fixture(scope="module")
-def usual_level_step(short_level_step: None) -> Iterator[None]:
-    """Take as many steps as for users, until the end of the module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(level, "FEWEST_STEPS", LEVEL_STEPS)
         yield
 
 
