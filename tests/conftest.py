@@ -4,6 +4,7 @@ import gc
 import importlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def keep_files_in_memory() -> None:
         return
     executable = not os.statvfs(MEMORY_DISK).f_flag & os.ST_NOEXEC  # some tests run scripts that they write
     if executable and shutil.disk_usage(MEMORY_DISK).free > ROOM:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
+        for name in ("PYTEST_DEBUG_TEMPROOT", "TMPDIR"):
+            os.environ.setdefault(name, str(MEMORY_DISK))
+        tempfile.tempdir = None  # it is read from TMPDIR again
 
 
 def hands_out_tests(config: pytest.Config) -> bool:
