@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.batch.test_resolve import Asked, described, resolved
-from tests.data.test_sources import opened
+from tests.data.test_sources import opened, samples
 from tests.forked import exit_code_of_fork
 from unlearn_cli.data.dataset import open_dataset, open_records
 from unlearn_cli.data.tables.locked_connection import connect
@@ -346,3 +346,30 @@ def test_complex_numbers_are_not_compared(tmp_path: Path) -> None:
     for op in ("<", "=="):
         with pytest.raises(UserError, match="'when' contains complex128 values"):
             chosen(source, condition(op, "2"))
+
+
+def test_years_of_two_digits_have_another_format(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("day,y\n1/31/20,a\n2/1/21,b\n")
+    table = {"path": str(tmp_path / "t.csv"), "label": "y", "date_parts": {"day": ["year"]}}
+    with pytest.raises(UserError, match="looks like %m/%d/%y; "):
+        opened({"table": table}, [1])
+    with pytest.raises(UserError, match="'1/31/20' does not have the format '%m/%d/%Y'"):
+        opened({"table": table, "dates": {"day": "%m/%d/%Y"}}, [1])
+    train = opened({"table": table, "dates": {"day": "%m/%d/%y"}}, [1]).split("train")
+    assert samples(train).tolist() == [[2020], [2021]]
+
+
+def test_a_day_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("f,day,y\n1,2020-02-01,a\n2,2020-02-30,b\n")
+    condition = {"column": "day", "op": "<", "value": "2020-02-05"}
+    table = {"path": str(tmp_path / "t.csv"), "label": "y", "features": ["f"]}
+    with pytest.raises(UserError, match="column 'day' contains text such as '2020-02-30'"):
+        opened({"table": table}, [1], forget={"where": [condition]})
+
+
+def test_messages_on_a_file_of_ids_name_no_key_of_tables(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("f,y\n1,a\n2,b\n")
+    (tmp_path / "ids.csv").write_bytes("id\n1\n".encode("utf-16"))
+    table = {"path": str(tmp_path / "t.csv"), "label": "y"}
+    with pytest.raises(UserError, match=r"ids\.csv: is UTF-16 text; save it as UTF-8$"):
+        opened({"table": table}, [1], forget={"ids_file": str(tmp_path / "ids.csv")})

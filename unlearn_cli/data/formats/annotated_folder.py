@@ -40,7 +40,7 @@ def read_annotated(
         UserError: the file has no second column, an image is annotated twice, or an annotated image is missing
             and may not be.
     """
-    file = TableFile(annotations, name, options=CsvOptions(header=False))
+    file = TableFile(annotations, name, options=CsvOptions(header=False, has_keys=False))
     if len(file.types) < 2:
         raise UserError(f"{file.location}: has one column; expected the name of a file and its class in each line")
     names, labels = file.text("column_0"), file.text("column_1")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from unlearn_cli.errors import UserError
@@ -29,6 +30,7 @@ DAYS = (
     "%d.%m.%y",
     "%Y-%m-%d",
 )
+FULL_YEAR, FOUR_DIGITS = "%Y", r".*\d{4}.*"
 TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
 FORMATS = tuple(day + time for day in DAYS for time in TIMES)
 SqlTerm = tuple[str, list[Any]]
@@ -83,10 +85,10 @@ class TextColumn:
         """Return the common date formats that fit this cell and all other cells."""
         terms = ", ".join("try_strptime(?, ?) IS NOT NULL" for _ in FORMATS)
         answers = self.compute(terms, [text for pattern in FORMATS for text in (cell, pattern)])
-        likely = [pattern for pattern, fits in zip(FORMATS, answers, strict=True) if fits]
+        likely = [pattern for pattern, fits in zip(FORMATS, answers, strict=True) if fits and has_year(cell, pattern)]
         if not likely:
             return []
-        terms = ", ".join(f"bool_and(try_strptime({self.sql}, ?) IS NOT NULL)" for _ in likely)
+        terms = ", ".join(f"bool_and({has_format(self.sql, pattern)})" for pattern in likely)
         return [pattern for pattern, fits in zip(likely, self.query(terms, [*likely]), strict=True) if fits]
 
     def format_cell(self, cell: str) -> str:
@@ -100,7 +102,7 @@ class TextColumn:
             UserError: a cell does not have the format.
         """
         assert self.format is not None
-        wrong = f"{self.sql} IS NOT NULL AND try_strptime({self.sql}, ?) IS NULL"
+        wrong = f"{self.sql} IS NOT NULL AND NOT ({has_format(self.sql, self.format)})"
         bad = self.query(f"min({self.sql}) FILTER (WHERE {wrong})", [self.format])[0]
         if bad is not None:
             at = self.line_of(wrong, [self.format])
@@ -146,10 +148,19 @@ def check_order(column: TextColumn) -> None:
     no_moment, with_zone, without = column.moment_facts
     if no_moment is not None:
         looks = column.find_formats(no_moment)
-        raise _refuse_order(column, no_moment if looks else column.number_facts[0] or no_moment, looks)
+        no_number = column.number_facts[0]
+        raise _refuse_order(column, no_moment if looks or no_number is None or _is_iso(no_number) else no_number, looks)
     if with_zone and without:
         examples = f"('{column.format_cell(with_zone)}', '{column.format_cell(without)}')"
         raise UserError(f"{column.label} has cells with and without a time zone {examples}; use the same form in all")
+
+
+def _is_iso(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse_order(column: TextColumn, cell: str, looks: Sequence[str]) -> UserError:
@@ -160,6 +171,20 @@ def _refuse_order(column: TextColumn, cell: str, looks: Sequence[str]) -> UserEr
         f"{column.label} contains text such as '{column.format_cell(cell)}'{seen}; an order needs numbers or ISO 8601 "
         f'dates in every cell; for dates, give their format: {source}.dates: {{{column.name}: "{example}"}}'
     )
+
+
+def has_format(sql: str, pattern: str) -> str:
+    """Return the SQL predicate that text, null where empty, has a date format, which is a parameter.
+
+    DuckDB takes 1/1/20 for a date of the year 20 by %Y; as in Python, four digits are expected.
+    """
+    year = f" AND regexp_full_match({sql}, '{FOUR_DIGITS}')" if FULL_YEAR in pattern else ""
+    return f"{sql} IS NULL OR (try_strptime({sql}, ?) IS NOT NULL{year})"
+
+
+def has_year(text: str, pattern: str) -> bool:
+    """Return whether a text has a year of four digits where the format has one."""
+    return FULL_YEAR not in pattern or re.fullmatch(FOUR_DIGITS, text) is not None
 
 
 def is_number(sql: str) -> str:

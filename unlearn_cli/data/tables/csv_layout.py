@@ -38,6 +38,7 @@ class CsvOptions:
     decimal: str = "."
     thousands: str | None = None  # between groups of three digits
     units: tuple[str, ...] = ()  # before or after numbers
+    has_keys: bool = True  # the manifest has keys for the file, which messages name
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def inspect_csv(path: Path, location: str, options: CsvOptions = CsvOptions()) -
     """
     stream = TextStream(path, location, options.encoding, options.skip_lines)
     delimiter = options.delimiter or _detect_delimiter(path, stream)
-    traits = _Traits(location, tab=delimiter == "\t", is_utf8=stream.is_utf8)
+    traits = _Traits(location, tab=delimiter == "\t", is_utf8=stream.is_utf8, has_keys=options.has_keys)
     for block in stream.read_utf8(BLOCK):
         traits.add(block, delimiter.encode())
     traits.end()
@@ -163,6 +164,7 @@ class _Traits:
     location: str
     tab: bool = False
     is_utf8: bool = True
+    has_keys: bool = True
     last: bytes = b"\n"
     lines: int = 0
     returns: int = 0
@@ -210,22 +212,23 @@ class _Traits:
 
     def _check(self, block: bytes, *, final: bool = False) -> None:
         if block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and not self.lines and self.is_utf8:
-            raise UserError(f"{self.location}: is UTF-16 text; save it as UTF-8, or set encoding: utf-16")
+            raise UserError(f"{self.location}: is UTF-16 text; save it as UTF-8{self._name_key('utf-16')}")
         if b"\0" in block:
             line = self.lines + 1 + block[: block.index(b"\0")].count(b"\n")
             raise UserError(
-                f"{self.location}:{line}: contains a NUL byte; expected UTF-8 text, or name its "
-                "encoding, such as encoding: utf-16-le"
+                f"{self.location}:{line}: contains a NUL byte; expected UTF-8 text{self._name_key('utf-16-le')}"
             )
         try:
             self.decoder.decode(block, final)
         except UnicodeDecodeError as error:
             line = self.lines + 1 + error.object[: error.start].count(b"\n")
             byte = error.object[error.start]
-            raise UserError(
-                f"{self.location}:{line}: is not UTF-8 text (byte 0x{byte:02X}); save it as UTF-8, or name its "
-                "encoding in the manifest, such as encoding: cp1252"
-            ) from None
+            flaw = f"{self.location}:{line}: is not UTF-8 text (byte 0x{byte:02X})"
+            raise UserError(f"{flaw}; save it as UTF-8{self._name_key('cp1252')}") from None
+
+    def _name_key(self, encoding: str) -> str:
+        """Return the key that names another encoding, as the end of a message; '' for files without keys."""
+        return f", or name its encoding in the manifest, such as encoding: {encoding}" if self.has_keys else ""
 
 
 BESIDE_QUOTE = (b'" ', b' "', b'"\t', b'\t"')

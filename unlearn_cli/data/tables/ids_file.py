@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli import console
+from unlearn_cli.data.tables.csv_layout import CsvOptions
 from unlearn_cli.data.tables.locked_connection import check_file
 from unlearn_cli.data.tables.table_file import UNENDED, TableFile
 from unlearn_cli.data.tables.table_paths import KINDS, find_table_kind
@@ -45,7 +46,7 @@ def _read_column(path: Path, column: str, name: str) -> np.ndarray:
             f"{name}: {path}: unknown kind of file; expected .txt with one id per line, .json with a list, or a table "
             f"({', '.join(kind for kind in KINDS if kind not in LISTS)}); text files also with .gz"
         )
-    table = TableFile(path, name)
+    table = TableFile(path, name, options=CsvOptions(has_keys=False))
     if table.counts.get(UNENDED):
         _warn_of_a_cut(path, name)
     if column not in table.types and len(table.types) == 1:

@@ -429,7 +429,7 @@ class TableFile:
 
     def _advise_layout(self) -> str:
         """Return what may be wrong with the columns of a text file."""
-        if self.layout is None:
+        if self.layout is None or not self.options.has_keys:
             return ""
         first = next(filter(None, self.layout.header), "")
         if is_comment(first):
