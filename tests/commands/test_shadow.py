@@ -23,7 +23,8 @@ from unlearn_cli.reporting.html.roles import title_roles
 from unlearn_cli.reporting.report import Report
 
 FAST = ("--method", "finetune", "--set", "epochs=1", "--train-set", "epochs=1", "--train-set", "lr=0.01")
-SMALL = MANIFEST.replace("forget: {classes: [3]}", "forget: {fraction: {share: 0.1, seed: 0}}")
+PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
+SMALL = PERCEPTRON.replace("forget: {classes: [3]}", "forget: {fraction: {share: 0.1, seed: 0}}")
 
 
 def shadow(manifest: Path, folder: Path, cells: str, *more: str) -> dict[str, np.ndarray]:
@@ -38,6 +39,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shadow(write_manifest(folder, SMALL), folder / "cells", f"0-{2 * MIN_RUNS - 1}", "--canaries", "0.5")
 
     return make_once(tmp_path_factory, "shadows", fill)
+
+
+@pytest.fixture(scope="module")
+def perceptron(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a network of the shadow runs' kind that was trained on all records."""
+
+    def fill(folder: Path) -> None:
+        recipe = ("--set", "epochs=4", "--set", "lr=0.01", "--seed", "0")
+        assert invoke("train", "-m", runs / "manifest.yaml", "-o", folder / "out", *recipe).exit_code == 0
+
+    return make_once(tmp_path_factory, "perceptron", fill) / "out" / "model.safetensors"
 
 
 def test_runs_are_the_same_in_any_order_and_are_not_done_twice(tmp_path: Path) -> None:
@@ -81,13 +93,10 @@ def test_canaries_have_another_label_and_the_others_their_own() -> None:
     assert not draw_canaries(0, 0.0, labels, 10)[0].any()
 
 
-def test_the_audit_tier_reads_them(runs: Path, tmp_path: Path) -> None:
+def test_the_audit_tier_reads_them(runs: Path, perceptron: Path) -> None:
     manifest = runs / "manifest.yaml"
-    recipe = ["--set", "epochs=4", "--set", "lr=0.01"]
-    assert invoke("train", "-m", manifest, "-o", tmp_path / "original", *recipe).exit_code == 0
-    original = tmp_path / "original" / "model.safetensors"
-    flags = ["-m", manifest, "--original", original, "--tier", "audit", "--shadows", runs / "cells", "--json"]
-    document = json.loads(invoke("attack", original, *flags).stdout)
+    flags = ["-m", manifest, "--original", perceptron, "--tier", "audit", "--shadows", runs / "cells", "--json"]
+    document = json.loads(invoke("attack", perceptron, *flags).stdout)
     probes = {(one["name"], one["role"]): one["quantities"] for one in document["findings"]}
     for name in ("lira", "ulira", "retained", "canaries", "forgetting_score"):
         assert (name, "subject") in probes
@@ -103,14 +112,13 @@ def test_the_audit_tier_reads_them(runs: Path, tmp_path: Path) -> None:
     assert any("epsilon" in gate for gate in gates)
 
 
-def test_the_control_of_retrained_shadow_runs_is_not_a_reference(runs: Path, tmp_path: Path) -> None:
+def test_the_control_of_retrained_shadow_runs_is_not_a_reference(runs: Path, perceptron: Path, tmp_path: Path) -> None:
     manifest, recipe = runs / "manifest.yaml", ["--set", "epochs=4", "--set", "lr=0.01"]
-    for number, split in enumerate(("train", "retain", "retain")):
-        folder = tmp_path / f"{number}"
-        words = ["train", "-m", manifest, "--split", split, "--seed", number, "-o", folder, *recipe]
+    for seed in (1, 2):
+        words = ["train", "-m", manifest, "--split", "retain", "--seed", seed, "-o", tmp_path / f"{seed}", *recipe]
         assert invoke(*words).exit_code == 0
     references = ["--reference", tmp_path / "1", "--reference", tmp_path / "2"]
-    words = ["attack", tmp_path / "0", "-m", manifest, *references, "--attack", "ulira", "--shadows", runs / "cells"]
+    words = ["attack", perceptron, "-m", manifest, *references, "--attack", "ulira", "--shadows", runs / "cells"]
     result = invoke(*words, "--json")
     assert result.exit_code == 0, result.stderr
     report = Report.model_validate_json(result.stdout)
@@ -148,14 +156,14 @@ def test_without_a_sample_of_retain_the_attack_says_why(tmp_path: Path) -> None:
     assert "--retained" in (retained(None).quantities["auc"].reason or "")
 
 
-def test_wrong_use_is_refused(runs: Path, original: Path, tmp_path: Path) -> None:
+def test_wrong_use_is_refused(runs: Path, perceptron: Path, tmp_path: Path) -> None:
     manifest, cells = runs / "manifest.yaml", runs / "cells"
-    refused = invoke("attack", original, "-m", manifest, "--tier", "audit")
+    refused = invoke("attack", perceptron, "-m", manifest, "--tier", "audit")
     assert (refused.exit_code, "needs --shadows" in refused.stderr) == (2, True)
-    refused = invoke("attack", original, "-m", manifest, "--tier", "audit", "--shadows", tmp_path)
+    refused = invoke("attack", perceptron, "-m", manifest, "--tier", "audit", "--shadows", tmp_path)
     assert (refused.exit_code, "there are no shadow runs" in refused.stderr) == (2, True)
-    other = write_manifest(tmp_path)
-    refused = invoke("attack", original, "-m", other, "--tier", "audit", "--shadows", cells)
+    other = write_manifest(tmp_path, PERCEPTRON)
+    refused = invoke("attack", perceptron, "-m", other, "--tier", "audit", "--shadows", cells)
     assert (refused.exit_code, "another data" in refused.stderr) == (2, True)
     refused = invoke("shadow", "-m", manifest, "--shadows", cells, *FAST[:2], "--set", "epochs=2")
     assert (refused.exit_code, "settings" in refused.stderr) == (2, True)
