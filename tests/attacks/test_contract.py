@@ -14,6 +14,8 @@ from unlearn_cli.stats.attack_results import summarize_scores
 from unlearn_cli.stats.findings import Findings, Scores
 from unlearn_cli.stats.results import AttackResult
 
+pytestmark = pytest.mark.usefixtures("short_attacks")
+
 ENTRIES = discovery.entries("attacks")
 TASKS: tuple[Task, ...] = ("classification", "regression", "multilabel")
 OF_TASKS = [(name, task) for name, entry in ENTRIES.items() for task in TASKS if task in entry.tasks]
