@@ -20,6 +20,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from tests.checkpoints.hostile_pickles import CALLS, as_key, pickled, tuple_bomb
 from tests.tiny import MANIFEST, invoke, same, write_manifest
+from unlearn_cli.checkpoints.checkpoint_header import read_header
+from unlearn_cli.errors import UserError
 
 
 def network() -> nn.Module:
@@ -438,3 +440,20 @@ def test_counts_of_operations_are_left_out(tmp_path: Path) -> None:
     result = invoke("convert", tmp_path / "m.pth", tmp_path / "m.safetensors")
     assert result.exit_code == 0 and list(load_file(tmp_path / "m.safetensors")) == ["fc.weight"]
     assert "total_ops, total_params (counts of thop)" in result.stderr
+
+
+def test_parts_of_a_checkpoint_without_their_index(tmp_path: Path) -> None:
+    for number in (1, 2):
+        save_file({f"{number}.weight": torch.zeros(2)}, tmp_path / f"model-0000{number}-of-00002.safetensors")
+    for words in (("convert", tmp_path, tmp_path / "o.safetensors"), ("inspect", tmp_path)):
+        result = invoke(*words)
+        assert result.exit_code == 2 and "parts of a sharded checkpoint without their index" in result.stderr
+    with pytest.raises(UserError, match=r"parts of a sharded checkpoint without their index \(\.index\.json\)"):
+        read_header(tmp_path)
+
+
+def test_suffixes_in_upper_case(tmp_path: Path) -> None:
+    save_file({"fc.weight": torch.zeros(2, 2)}, tmp_path / "M.SAFETENSORS")
+    for path in (tmp_path, tmp_path / "M.SAFETENSORS"):
+        result = invoke("inspect", path)
+        assert result.exit_code == 0 and "fc.weight" in result.stdout, result.stderr

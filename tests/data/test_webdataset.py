@@ -109,7 +109,7 @@ def test_names_of_classes_are_labels_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        ({"1.png": b"x"}, "the record '1' has no label"),
+        ({"1.png": b"x"}, "the record '1' has no label.*label: json.label"),
         ({"1.cls": b"0"}, "the record '1' has no image"),
         ({"1.png": b"x", "1.cls": b"0", "2.png": b"x", "2.cls": b"0", "1.jpg": b"x"}, "the record '1' has no label"),
         ({"1.png": b"x", "1.cls": b"\xff"}, "is not UTF-8 text"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.checkpoints import safetensors_header
-from unlearn_cli.checkpoints.unsupported_weights import MERGE_ADAPTER
+from unlearn_cli.checkpoints.unsupported_weights import MERGE_ADAPTER, NO_INDEX
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage import json_text
 from unlearn_cli.storage.regular_files import read_regular, require_regular_file, sha256
@@ -58,6 +58,8 @@ def resolve_checkpoint(path: Path) -> Path:
             raise UserError(
                 f"{path}: contains an adapter (LoRA or another of PEFT) without its network; {MERGE_ADAPTER}"
             )
+        if any(path.glob("*-of-*.safetensors")):
+            raise UserError(f"{path}: {NO_INDEX}")
         advice = "name a checkpoint, or convert one of another format with 'unlearn-cli convert'"
         raise UserError(f"{path}: the folder has no model.safetensors; {advice}")
     require_regular_file(path, missing="no such checkpoint; name a .safetensors file, or a folder with one")

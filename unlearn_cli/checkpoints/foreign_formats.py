@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from unlearn_cli.checkpoints.unsupported_weights import MERGE_ADAPTER
+from unlearn_cli.checkpoints.unsupported_weights import MERGE_ADAPTER, NO_INDEX
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage.foreign_texts import find_text
 from unlearn_cli.storage.regular_files import open_regular
@@ -53,7 +53,11 @@ def find_checkpoint(path: Path) -> Path:
             return path / name
     if (path / ADAPTER).is_file():
         raise UserError(f"{path}: is an adapter (LoRA or another of PEFT) without its network; {MERGE_ADAPTER}")
-    files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES) and not file.name.startswith("."))
+    files = sorted(
+        file for file in path.iterdir() if file.name.lower().endswith(SUFFIXES) and not file.name.startswith(".")
+    )
+    if any(describe_part(file) for file in files):
+        raise UserError(f"{path}: {NO_INDEX}")
     if len(files) != 1:
         listed = ", ".join(file.name for file in files[:5]) or f"no file with {', '.join(SUFFIXES)}"
         raise UserError(f"{path}: the folder has {listed}; name a checkpoint file")
@@ -69,7 +73,8 @@ def has_checkpoint(folder: Path) -> bool:
 
 def is_checkpoint_name(name: str) -> bool:
     """Whether a file is a checkpoint by its name; `.tar` only after another suffix: shards of data are archives."""
-    return name.endswith(SUFFIXES) and (not name.endswith(".tar") or Path(name).stem.endswith(SUFFIXES))
+    lowered = name.lower()
+    return lowered.endswith(SUFFIXES) and (not lowered.endswith(".tar") or Path(lowered).stem.endswith(SUFFIXES))
 
 
 def recognise(path: Path) -> str:

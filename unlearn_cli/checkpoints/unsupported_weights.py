@@ -2,6 +2,9 @@
 
 MERGE_ADAPTER = "adapters are not supported; merge it with PEFT's merge_and_unload(), and save the whole network"
 DEQUANTISE = "quantised weights are not supported; save the network in float32, before it was quantised"
+NO_INDEX = (
+    "the folder has parts of a sharded checkpoint without their index (.index.json), which lists them; fetch it, too"
+)
 PLAIN = "save a state dict of plain tensors and convert that"
 ADVICE = {
     "sparse": "save tensor.to_dense() instead, and convert that",

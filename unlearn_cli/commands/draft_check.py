@@ -63,7 +63,7 @@ class DraftInputs:
 
 def _read_otherwise(split: Split, input: StoredInput) -> Split | None:
     inputs = read_otherwise(split.records.inputs, input)
-    return inputs and replace(split, records=replace(split.records, inputs=inputs))
+    return None if inputs is None else replace(split, records=replace(split.records, inputs=inputs))
 
 
 def find_trial(draft: ManifestDraft, is_stated: bool, inputs: DraftInputs, names: Sequence[str] = ()) -> Trial | None:

@@ -69,7 +69,9 @@ def read_members(file: BinaryIO, path: Path, source: str) -> Iterator[TarMember]
 
 def _format_message(shard: str, offset: int, reason: str) -> str:
     if offset == 0:
-        return f"{shard}: is not an uncompressed tar file (byte 0: {reason}); images need random access"
+        return (
+            f"{shard}: is not an uncompressed tar file (byte 0: {reason}); images need random access, so decompress it"
+        )
     return f"{shard}: is damaged or truncated at byte {offset}: {reason}; {ADVICE}"
 
 

@@ -31,6 +31,8 @@ from unlearn_cli.storage import json_text, regular_files
 from unlearn_cli.storage.path_patterns import expand_range
 
 SMALL = 2**20  # bytes of a label or a record's metadata
+DEFAULT_LABEL = "cls"
+KEYS = "the file or field that has it, such as label: json.label"
 ADVICE = "; write the shard again"
 
 
@@ -158,7 +160,8 @@ def _check_complete(record: ShardRecord | None, path: Path, spec: Webdataset, na
     parts = {"image": record.location, f"label ({spec.label})": record.label}
     lacking = [part for part, value in parts.items() if value is None]
     if lacking:
-        raise UserError(f"{name}: {path}: the record '{record.key}' has no {' and no '.join(lacking)}; fix the shard")
+        advice = f"; fix the shard, or name {KEYS}" if spec.label == DEFAULT_LABEL else "; fix the shard"
+        raise UserError(f"{name}: {path}: the record '{record.key}' has no {' and no '.join(lacking)}{advice}")
     yield record
 
 

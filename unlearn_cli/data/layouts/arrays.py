@@ -66,8 +66,8 @@ def describe_labels(values: np.ndarray[Any, Any]) -> tuple[Task, list[str]]:
     values = values.reshape(-1)
     if is_continuous(values):
         return "regression", []
+    values = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
     numbers = values.astype(np.int64) if values.dtype.kind == "f" else values
-    numbers = np.char.decode(numbers, "utf-8") if values.dtype.kind == "S" else numbers
     names = [str(value).lower() if values.dtype.kind == "b" else str(value) for value in np.unique(numbers).tolist()]
     return "classification", sort_classes(names)
 

@@ -118,7 +118,7 @@ def find_split_files(folder: Path, ignored: tuple[str, ...] = ()) -> dict[str, P
     Raises:
         UserError: several files, and their names do not say which is for training.
     """
-    files = [path for path in list_files(folder) if has_data_suffix(path) and not path.name.endswith(ignored)]
+    files = [path for path in list_files(folder) if has_data_suffix(path) and not path.name.lower().endswith(ignored)]
     files = [path for path in files if SUBMISSION not in path.name.lower()] or files
     files = list(dict.fromkeys(map(join_shards, files)))
     if len(files) < 2:

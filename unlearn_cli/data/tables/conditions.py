@@ -106,7 +106,7 @@ def _with_format(op: str, given: Sequence[Any], column: TextColumn, cell: str) -
     for value in given:
         text = text_of(value)
         fits = column.compute("try_strptime(?, ?) IS NOT NULL", [text, column.format])[0]
-        fits = fits and has_year(text, column.format)
+        fits = fits and has_year(text, column.format or "")
         terms.append("CAST(try_strptime(?, ?) AS TIMESTAMPTZ)" if fits else "CAST(? AS TIMESTAMPTZ)")
         values += [text, column.format] if fits else [_moment(text, column, zoned=None)]
     return _joined(cells, op, terms), [*formats, *values]
