@@ -48,7 +48,8 @@ def visible(text: str) -> str:
     r"""Escape invisible characters, except line breaks and tabs, as Python does: U+202E becomes `\u202e`."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escape(letter) if _is_hidden(letter) else letter for letter in text)
+    hidden = {ord(letter): _escape(letter) for letter in set(text) if _is_hidden(letter)}
+    return text.translate(hidden) if hidden else text
 
 
 def escape_line(text: str) -> str:

@@ -1,6 +1,7 @@
 """The page: whole, harmless, the same every time, and able to say that something is missing."""
 
 import re
+from functools import cache
 from html.parser import HTMLParser
 from io import BytesIO
 
@@ -20,8 +21,18 @@ EVIL = "<script>alert(1)</script>"
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
 
+@cache
+def page_of_full_report() -> str:
+    return render(full_report())
+
+
+@cache
+def page_with_noise() -> str:
+    return render(full_report(), (draw_noise_grid(noise(), ["airplane", "cat"]), "a caption"))
+
+
 def test_the_page_is_well_formed_and_says_what_the_report_says() -> None:
-    page = render(full_report(), (draw_noise_grid(noise(), ["airplane", "cat"]), "a caption"))
+    page = page_with_noise()
     assert balanced(page) == []
     for text in (
         "93.4",
@@ -38,7 +49,7 @@ def test_the_page_is_well_formed_and_says_what_the_report_says() -> None:
 
 
 def test_the_page_asks_for_nothing_from_outside_and_runs_nothing() -> None:
-    page = render(full_report(), (draw_noise_grid(noise(), ["airplane", "cat"]), "a caption"))
+    page = page_with_noise()
     without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert not re.search(r"https?://|<script|<link|@import|<iframe|javascript:| on\w+=", without_namespaces)
     assert set(re.findall(r"url\((.)", page)) <= {"#"}
@@ -46,7 +57,7 @@ def test_the_page_asks_for_nothing_from_outside_and_runs_nothing() -> None:
 
 
 def test_every_id_is_there_once() -> None:
-    ids = re.findall(r' id="([^"]*)"', render(full_report()))
+    ids = re.findall(r' id="([^"]*)"', page_of_full_report())
     assert len(ids) == len(set(ids))
 
 
@@ -60,7 +71,7 @@ def test_names_are_text_everywhere_also_in_pictures() -> None:
     assert balanced(page) == []
 
 
-@pytest.mark.parametrize("name", ["\x1b[31mred", "a\x00b", "c\x9bd", "\r\x7f", "two\nlines"])
+@pytest.mark.parametrize("name", ["\x1b[31mred a\x00b c\x9bd two\nlines", "\r\x7f"])
 def test_control_characters_in_names_are_question_marks(name: str) -> None:
     page = render(full_report(name=name), (draw_noise_grid(noise(), [name, "x"], name), describe_noise([name], "")))
     assert {letter for letter in page if not letter.isprintable()} <= {"\n", "\t", "\xa0"}
@@ -68,7 +79,7 @@ def test_control_characters_in_names_are_question_marks(name: str) -> None:
 
 
 def test_ties_are_counted_in_pairs() -> None:
-    page = render(full_report())
+    page = page_of_full_report()
     assert f"{attack().num_members * attack().num_non_members:,} pairs" in page
 
 
@@ -124,7 +135,7 @@ def test_no_verdict_promises_more_than_was_measured(verdict: str | None) -> None
 
 
 def test_the_same_report_gives_the_same_bytes() -> None:
-    assert render(full_report()) == render(full_report())
+    assert render(full_report()) == page_of_full_report()
 
 
 def test_long_curves_are_thinned_and_keep_their_end_and_their_gaps() -> None:
@@ -384,4 +395,4 @@ def test_every_label_of_multilabel_records_has_a_table_of_scores() -> None:
     assert balanced(page) == [] and "Every label" in page and "&lt;beach&gt;" in page
     assert "0.625" in page and "0.75" in page
     assert "no record has the label" in page
-    assert "Every label" not in render(full_report())
+    assert "Every label" not in page_of_full_report()
