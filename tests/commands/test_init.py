@@ -171,6 +171,14 @@ def test_names_of_classes_with_line_breaks(tmp_path: Path) -> None:
     assert manifest["classes"] == ["a\nclass 0", "a\nclass 1"]
 
 
+def test_equal_labels_of_a_regression(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,z,label\n" + "".join(f"{number},{number % 3},1.5\n" for number in range(20)))
+    weights = {"layers.0.weight": torch.ones(4, 2), "layers.0.bias": torch.zeros(4), "head.weight": torch.ones(1, 4)}
+    save_file({**weights, "head.bias": torch.zeros(1)}, tmp_path / "m.safetensors")
+    _, document, _ = draft(tmp_path / "m.safetensors", tmp_path / "t.csv", tmp_path / "data.yaml", "--label", "label")
+    assert document["trial"]["score"] == 0
+
+
 def test_the_order_of_classes_is_stated(tmp_path: Path) -> None:
     rows = ", ".join(f"({number}, {number % 2})" for number in range(20))
     features = '{"info": {"features": {"label": {"names": ["b", "a"], "_type": "ClassLabel"}}}}'

@@ -103,3 +103,19 @@ def test_missing_images_of_a_table_are_counted_or_left_out(root: Path) -> None:
     table.write_text("image,y\na/1.png,0\na/2.png,1\na/out.png,1\n")
     with pytest.raises(UserError, match="the image of row 2 is outside of the root folder"):
         opened({"table": {**spec, "unreadable": "skip"}}, SHAPE, classes=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (
+            "im\\0.png",
+            r"no image im\\0\.png below the root folder; correct the paths, with / instead of \\, or the root",
+        ),
+        ("b'" + "iVBORw0K" * 90, r"no image b'(iVBORw0K)+iV\.\.\. below the root folder; expected paths of images, or"),
+        ("7;" * 90 + "7", r"no image (7;)+\.\.\. below the root folder; expected paths of images, or images as base64"),
+    ],
+)
+def test_a_cell_that_is_no_path_is_shortened(cell: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        check_paths(pack([[cell]]), tmp_path, "table")

@@ -152,9 +152,9 @@ def measure_accuracy(outputs: Outputs) -> tuple[float, float]:
 
 def _judge_regression(outputs: Outputs, normalisation: Normalisation) -> Trial:
     errors = (outputs.values - outputs.labels) ** 2
-    variance = max(float(outputs.labels.var()), np.finfo(np.float64).tiny)
-    loss = float(errors.mean())
-    return Trial(normalisation, 1 - loss / variance, loss, 0.0, len(outputs))
+    variance, loss = float(outputs.labels.var()), float(errors.mean())
+    score = 1 - loss / variance if variance > 0 else 0.0  # equal labels have no R^2
+    return Trial(normalisation, score, loss, 0.0, len(outputs))
 
 
 def _judge_label_sets(outputs: Outputs, normalisation: Normalisation) -> Trial:

@@ -11,6 +11,7 @@ from unlearn_cli.data.strings import CHUNK, Strings
 from unlearn_cli.errors import UserError
 
 OUTSIDE, MISSING = "outside", "missing"
+LONGEST_PATH, SHOWN = 150, 60  # letters of a path in a message, and of a longer cell
 
 
 def check_paths(names: Strings, root: Path, source: str, *, allow_missing: bool = False) -> None:
@@ -32,8 +33,21 @@ def check_paths(names: Strings, root: Path, source: str, *, allow_missing: bool 
     if missing:
         row, name = missing[0]
         count = f"; {len(missing)} of {len(names)} images are missing" if len(missing) > 1 else ""
-        advice = "correct the paths or the root, or leave such rows out with 'unreadable: skip'"
-        raise UserError(f"{source}: row {row}: no image {PurePath(name)} below the root folder{count}; {advice}")
+        raise UserError(f"{source}: row {row}: no image {_show(name)} below the root folder{count}; {_advise(name)}")
+
+
+def _show(name: str) -> str:
+    """Return a path for messages; a long cell is not one, but perhaps pixels or an image as text."""
+    text = str(PurePath(name))
+    return text if len(text) <= LONGEST_PATH else f"{text[:SHOWN]}..."
+
+
+def _advise(name: str) -> str:
+    """Return what to do about a cell that is not the path of an image."""
+    if len(name) > LONGEST_PATH:
+        return "expected paths of images, or images as base64 without other text"
+    slashes = ", with / instead of \\," if "\\" in name else ""
+    return f"correct the paths{slashes} or the root, or leave such rows out with 'unreadable: skip'"
 
 
 def _find_faults(names: Strings, root: Path) -> Iterator[tuple[int, str, str]]:
