@@ -395,3 +395,9 @@ def test_folders_that_differ_only_in_case(tmp_path: Path) -> None:
         remark
         == "classes 'Cat' and 'cat' differ only in case or blanks; to make them one, move the images into one folder"
     )
+
+
+def test_urls_of_images_are_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,label\nhttps://example.org/1.png,a\nhttps://example.org/2.png,b\n")
+    with pytest.raises(UserError, match="column 'image' contains URLs, and nothing is downloaded; download the images"):
+        recognise(tmp_path / "t.csv")

@@ -26,6 +26,7 @@ EMPTY_TEXTS = ("nan", "NaN", "NA", "N/A", "<NA>", "null", "NULL", "None")
 EMPTY_CLASS = (
     "labels such as NaN or null, which are a class; if they are none, list them in 'missing', with unlabelled: drop"
 )
+URLS = "contains URLs, and nothing is downloaded; download the images and write their paths to the column"
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -264,10 +265,7 @@ def _read_images(spec: Table, file: TableFile, name: str, input: StoredInput) ->
     if is_base64(first):
         return pack_images(decode_base64(cell for chunk in paths.chunks() for cell in chunk), spec.path, input)
     if URL.match(first):
-        raise UserError(
-            f"{file.location}: column '{spec.image}' contains URLs, and nothing is downloaded; download the images and "
-            "write their paths to the column"
-        )
+        raise UserError(f"{file.location}: column '{spec.image}' {URLS}")
     root = (spec.root or spec.path.parent).resolve()
     check_paths(paths, root, file.location, allow_missing=spec.unreadable == "skip")
     return ImageFiles(root, paths, input)

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from unlearn_cli.console import pluralize
+from unlearn_cli.data.formats.table import URL, URLS
 from unlearn_cli.data.images.image_bytes import decode_base64
 from unlearn_cli.data.layouts.columns import Column, split_words
 from unlearn_cli.data.layouts.features import (
@@ -245,6 +246,8 @@ def find_image_paths(columns: Mapping[str, Column], path: Path) -> ImagePaths | 
     for column, root, suffix in product([named] if named else unique, roots, ("",) if named else USUAL_SUFFIXES):
         if all(is_file(root, f"{cell}{suffix}") for cell in column.cells[: 1 if named else SEVERAL]):
             return ImagePaths(column, root, suffix)
+    if named and URL.match(named.cells[0]):
+        raise UserError(f"{path}: column '{named.name}' {URLS}")
     if named:
         raise UserError(
             f"{path}: column '{named.name}': {named.cells[0]} is neither next to the table nor below a folder near it; "
