@@ -34,11 +34,12 @@ FAST: dict[str, list[str]] = {
 }  # fmt: skip
 SHORT: dict[str, list[str]] = {
     **FAST, "unsir": ["impair_lr=0.01", "impair_steps=12", "repair_steps=12"],
-    "gkt": ["cycles=12", "generator_width=4"],
+    "gkt": ["cycles=6", "generator_width=4"],
     "emmn": ["noise_size=16", "noise_steps=10", "impair_steps=20"], "bad_teacher": ["impair_steps=10"],
     "amnesiac": ["impair_steps=10"], "neggrad": ["steps=20"],
     "masked": ["steps=10"], "rank_match": ["steps=20"],
     "blindspot": ["blindspot_epochs=2", "student_epochs=3"], "gaussian_amnesiac": ["impair_epochs=2"],
+    "fisher": ["max_records=200"],
 }  # fmt: skip
 METHODS = list(discovery.entries("methods"))
 OF_BOTH_TASKS = ["rank_match"]  # whose loss on forget differs by the task: they run on a regression, too

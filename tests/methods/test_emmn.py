@@ -184,7 +184,7 @@ def test_the_batch_size_is_that_of_the_run_unless_it_is_set(
 @pytest.mark.parametrize(
     ("method", "settings"),
     [
-        ("emmn", ["impair_steps=20"]),
+        ("emmn", ["noise_size=16", "noise_steps=10", "impair_steps=20"]),
         ("gkt", ["cycles=5", "generator_width=4", "batch_size=32", "student_steps_per_cycle=2"]),
     ],
 )
