@@ -1,16 +1,12 @@
 """The smallest real project that every command works on: 8x8 digits of three classes, a network that learns them."""
 
-from functools import cache
 from pathlib import Path
 
 import torch
-from typer import testing
-from typer.main import get_command
 from typer.testing import CliRunner, Result
 
+from tests import one_tree  # noqa: F401
 from unlearn_cli.cli.app import app
-
-testing.__dict__["_get_command"] = cache(get_command)  # the tree of commands is built once, not for every command line
 
 ROOT = Path(__file__).parents[1]  # of the repository
 

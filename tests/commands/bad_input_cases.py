@@ -9,6 +9,7 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
+from tests import one_tree  # noqa: F401
 from tests.commands.damaged_project import (
     UNLEARN,
     Damage,

@@ -1,5 +1,6 @@
 """A process in which torch must never be imported: it checks the cases of bad input that are noticed without torch."""
 
+import gc
 import importlib
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.commands.bad_input_cases import check, run
+from unlearn_cli.cli.app import NEW_OBJECTS
 
 ROOT = Path(__file__).parents[2]  # of the repository; `tests.tiny` imports torch
 
@@ -50,6 +52,7 @@ class TorchFreeProcess:
 
 def serve() -> None:
     """Answer each request in a line of stdin: with null, or with what went wrong."""
+    gc.set_threshold(NEW_OBJECTS)  # as the program does
     actions: dict[str, Callable[..., None]] = {"case": check_case, "command": run_command}
     answers = sys.stdout
     for line in sys.stdin:
