@@ -125,7 +125,8 @@ def start_function(function: Callable[[], int], environment: Mapping[str, str] |
         code = BROKEN
         try:
             gc.freeze()  # garbage of the parent, such as a DuckDB connection, whose threads do not exist here
-            os.environ.update(environment or {})
+            tempfile.tempdir = folder.name  # torch's launcher leaves empty folders
+            os.environ.update({"TMPDIR": folder.name, **(environment or {})})
             redirect(Path(folder.name))
             code = function()
         except BaseException:  # a child must never go on as a second test session
