@@ -1,4 +1,4 @@
-"""Files that are made from the data sets once, in the folder PREPARED: a numeric table, and a converted checkpoint."""
+"""Files that are made from the data sets once, in the folder PREPARED: tables, and a converted checkpoint."""
 
 import csv
 import re
@@ -20,6 +20,7 @@ CATEGORIES = (
     "native-country",
 )
 LABEL, TEST_EVERY = "Salary", 5
+PERSONS, DIGITS_PER_PERSON, POINTS = 36, 150, 8  # of made persons; points of a digit
 Rows = list[dict[str, str]]
 
 
@@ -28,6 +29,8 @@ def prepare(text: str, checkpoint: str = "") -> None:
     PREPARED.mkdir(parents=True, exist_ok=True)
     if "PREPARED/adult.csv" in text and not (PREPARED / "adult.csv").is_file():
         write_adult(DATA / "adult" / "adult.data", PREPARED / "adult.csv")
+    if "PREPARED/persons.csv" in text and not (PREPARED / "persons.csv").is_file():
+        write_persons(DATA / "pendigits", PREPARED / "persons.csv")
     if checkpoint == "stranger" and not (PREPARED / "stranger" / "model.safetensors").is_file():
         write_stranger(DATA / "checkpoints" / "resnet32-d509ac18.th", PREPARED / "stranger" / "model.safetensors")
 
@@ -55,6 +58,39 @@ def encode_adult(rows: Rows) -> tuple[list[str], np.ndarray]:
     indicators = np.array([[float(row[name] == value) for name, value in pairs] for row in rows])
     names = [*NUMBERS, *(f"{name}_{re.sub(r'[^A-Za-z0-9-]', 'unknown', value)}" for name, value in pairs)]
     return names, np.hstack([numbers, indicators])
+
+
+def write_persons(source: Path, target: Path) -> None:
+    """Write digits of made persons: each turns, stretches and shakes the pen in an own way, and some digits more."""
+    random = np.random.default_rng(0)
+    digits = read_digits(source)
+    random.shuffle(digits)
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*(f"f{number}" for number in range(2 * POINTS)), "person", "digit"])
+        for person in range(1, PERSONS + 1):
+            own = digits[(person - 1) * DIGITS_PER_PERSON : person * DIGITS_PER_PERSON]
+            for values, digit in zip(distort(own, random), own[:, -1], strict=True):
+                writer.writerow([*(f"{value:.1f}" for value in values), person, int(digit)])
+
+
+def read_digits(source: Path) -> np.ndarray:
+    """Return coordinates from 0 to 100 and the digit (n, 17) of the pen-based digits."""
+    files = (source / f"pendigits_{split}.csv" for split in ("test", "train"))
+    return np.concatenate([np.loadtxt(file, delimiter=",", skiprows=1) for file in files])
+
+
+def distort(digits: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return the coordinates (n, 16) of digits (n, 17) as one person writes them."""
+    angle, stretch = random.normal(0, 0.5), np.exp(random.normal(0, 0.3, 2))
+    habits, tremor = random.normal(0, random.uniform(5, 25), (10, 2 * POINTS)), random.uniform(5, 18)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * stretch[:, None]
+    written = (digits[:, :-1].reshape(-1, POINTS, 2) - 50) @ turn.T + 50
+    return (
+        written.reshape(-1, 2 * POINTS)
+        + habits[digits[:, -1].astype(int)]
+        + random.normal(0, tremor, (len(digits), 2 * POINTS))
+    )
 
 
 def write_stranger(source: Path, target: Path) -> None:

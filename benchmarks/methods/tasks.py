@@ -99,6 +99,15 @@ DEVELOPMENT = {
     "cifar_subclass": Task(
         "records", "cifar_subclass", CIFAR, RECORD_METHODS, seeds=(0,), originals=(0,), references=(0, 1)
     ),
+    "made_persons_1": Task(
+        "records", "made_persons", recipe(epochs=20), RECORD_METHODS, {"PERSONS": "[19, 31]"}, references=(*FOUR, 4, 5)
+    ),
+    "made_persons_2": Task(
+        "records", "made_persons", recipe(epochs=20), RECORD_METHODS, {"PERSONS": "[2, 3]"}, references=(*FOUR, 4, 5)
+    ),
+    "made_persons_3": Task(
+        "records", "made_persons", recipe(epochs=20), RECORD_METHODS, {"PERSONS": "[7, 12]"}, references=(*FOUR, 4, 5)
+    ),
     "digits_one": Task(
         "one record", "digits_mlp", recipe(epochs=30), RECORD_METHODS, forget(FORGET_FIRST), references=FOUR
     ),

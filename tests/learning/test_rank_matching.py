@@ -12,6 +12,7 @@ from unlearn_cli.learning.rank_matching import (
     MIN_PER_CLASS,
     SLACK,
     RankMatching,
+    are_unlike,
     assign_levels,
     expect_unseen,
     find_levels,
@@ -156,6 +157,14 @@ def test_forgotten_records_like_the_held_out_ones_make_no_class_harder() -> None
     assert torch.equal(
         expect_unseen(first, unseen, labels, HARDER, torch.zeros(100).long())[labels == 2], first[labels == 2]
     )
+
+
+@pytest.mark.parametrize(("levels", "differ"), [((0, 1), False), ((0, 0.8), True), ((0.2, 1), True)])
+def test_records_are_unlike_held_out_ones_if_their_levels_are_lower_or_higher(
+    levels: tuple[float, float], differ: bool
+) -> None:
+    assert are_unlike(torch.linspace(*levels, 200)) is differ
+    assert not are_unlike(torch.linspace(*levels, 5))
 
 
 def test_of_few_held_out_records_nothing_is_expected() -> None:

@@ -21,22 +21,26 @@ from unlearn_cli.learning.matched_targets import MatchedConfidences, measure_log
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import regression_loss
 from unlearn_cli.methods.rank_match import (
+    OF_GROUPS,
+    USUAL,
     BatchLoss,
+    Budget,
     choose_blindspot_epochs,
     choose_epochs,
     choose_steps,
     count_steps,
+    match_confidences,
     rank_match,
 )
 
 CENTRES = np.array([[2.0, 0.0], [0.0, 2.0], [-1.0, -1.0], [1.5, 1.5]])
 
 
-def noisy(name: str, n: int, seed: int) -> Batches:
+def noisy(name: str, n: int, seed: int, spread: float = 1.0) -> Batches:
     """Records of overlapping classes, in 20 more dimensions of noise by which a network can memorise them."""
     random = np.random.default_rng(seed)
     labels = random.integers(4, size=n)
-    x = np.concatenate([CENTRES[labels] + random.normal(size=(n, 2)), random.normal(size=(n, 20))], axis=1)
+    x = np.concatenate([CENTRES[labels] + spread * random.normal(size=(n, 2)), random.normal(size=(n, 20))], axis=1)
     inputs = ArrayInputs(x.astype(np.float32), (22,))
     split = Split(name, from_arrays(name, inputs, labels), np.arange(n), labels)
     store = open_store(inputs, (22,), torch.device("cpu"), 2**20)
@@ -185,6 +189,21 @@ def test_the_blindspot_network_is_trained_for_a_third_of_the_epochs_unless_few_r
     assert [choose_blindspot_epochs(100, epochs, None) for epochs in (1, 15, 300)] == [1, 5, 10]
     assert choose_blindspot_epochs(24, 30, None) == 0
     assert choose_blindspot_epochs(24, 30, 5) == 5
+    assert [choose_blindspot_epochs(100, epochs, None, OF_GROUPS) for epochs in (1, 15, 300)] == [1, 8, 15]
+
+
+@pytest.mark.parametrize(("spread", "chosen", "budget"), [(1.0, None, USUAL), (0.1, None, OF_GROUPS), (0.1, 12, USUAL)])
+def test_records_that_are_easier_than_held_out_ones_get_a_longer_blindspot_network(
+    weights: dict[str, Tensor], spread: float, chosen: int | None, budget: Budget
+) -> None:
+    original, fresh, steps = load(weights).eval(), memorising(), []
+    fresh.register_forward_pre_hook(lambda module, inputs: steps.append(0) if module.training else None)
+    parts = noisy("forget", 100, 1, spread), RETAIN, HELD_OUT
+    recipe = Recipe(epochs=30, lr=5e-3)
+    targets, used = match_confidences(original, fresh, parts, cross_entropy, recipe, chosen)
+    assert used == budget
+    assert targets.are_unlike_held_out is (spread < 1)
+    assert len(steps) == len(RETAIN) * (chosen or (15 if used == OF_GROUPS else 10))
 
 
 def test_a_part_that_never_seen_records_show_to_be_harder_becomes_harder(weights: dict[str, Tensor]) -> None:

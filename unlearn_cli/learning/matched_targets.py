@@ -14,6 +14,7 @@ from unlearn_cli.learning.rank_matching import (
     FARTHEST,
     FULL,
     RankMatching,
+    are_unlike,
     assign_levels,
     expect_unseen,
     find_levels,
@@ -74,6 +75,7 @@ class MatchedConfidences:
         self.limits = -FARTHEST, 0.0  # of log-odds in the loss
         first, held_out_labels = describe(original, self.held_out)
         more: dict[str, Any] = {}
+        self.are_unlike_held_out = False  # as far as a blindspot network shows
         if blindspot is None:
             retained, retained_labels = describe(original, take_sample(retain))
             levels, order = find_levels(own, labels, retained, retained_labels), own
@@ -83,6 +85,7 @@ class MatchedConfidences:
         else:
             unseen = measure_log_odds(blindspot, self.held_out)
             levels, order = find_unseen_levels(own, describe(blindspot, forget), (unseen, held_out_labels))
+            self.are_unlike_held_out = are_unlike(levels)
             more = {"expected": expect_unseen(first, unseen, held_out_labels, levels, labels)}
         ranks = rank_within_classes(order, labels)
         self.matching = RankMatching(levels, ranks, labels, held_out_labels, first, **more)

@@ -38,7 +38,7 @@ from torch import Tensor
 
 MIN_PER_CLASS = 25  # held-out records of a class; with fewer, its quantiles are those of all classes together
 SLACK = 0.3  # log-odds by which held-out records may fall below their log-odds in the original
-STANDARD_ERRORS = 3.0  # by which a mean must exceed its limit, if a class is to count as harder
+STANDARD_ERRORS = 3.0  # by which a mean is clearly above a limit
 BINS = 10  # ranks with a common correction
 FARTHEST = 8.0  # largest size of log-odds that counts: beyond it the probability is below 0.0004 or above 0.9996
 FULL = 0.25  # this difference, of a network that memorises its records
@@ -104,9 +104,14 @@ def expect_unseen(first: Tensor, unseen: Tensor, held_out_labels: Tensor, levels
         if min(rows.sum(), others.sum()) >= MIN_PER_CLASS:
             matched = torch.quantile(first[others], find_shares(unseen[rows], unseen[others]))
             drops = bound(first[rows]) - bound(matched)
-            if exceeds(0.5 - levels[labels == label], 0) and exceeds(drops, SLACK):
+            if exceeds(-levels[labels == label], -0.5) and exceeds(drops, SLACK):
                 expected[rows] = matched
     return expected
+
+
+def are_unlike(levels: Tensor) -> bool:
+    """Return whether records with these levels (n,) are clearly harder or easier than the held-out ones."""
+    return exceeds(levels, 0.5) or exceeds(-levels, -0.5)
 
 
 def exceeds(values: Tensor, limit: float) -> bool:

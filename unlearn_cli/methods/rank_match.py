@@ -30,12 +30,14 @@ Warning: held-out records must be like the retained and the forgotten ones. A wh
 retain lacks, has no counterpart among them and is refused. A part of a class that is unlike the rest needs held-out
 records of this part: if they are few in their class, it is forgotten only in part (learning.rank_matching).
 
-The blindspot network of a classification is trained for a third of the original's epochs, at most 10. Fewer than 25
-forgotten records need none: their targets stay near the original's log-odds if it does not memorise. Both tasks have
+The blindspot network of a classification is trained for a third of the original's epochs, at most 10. If it finds the
+forgotten records clearly harder or easier than held-out ones, as those of a person, it is trained for half of them, at
+most 15, because a short training underrates what is unlike the rest, and the network for fewer. Fewer than 25 forgotten
+records need none: their targets stay near the original's log-odds if it does not memorise. Both tasks have
 the same other defaults but three. s (`distillation`): 0.5 for a classification, 0 for a regression. `steps`: 40 % of
-the original's epochs over retain, at least 4 and at most 12, for a classification, fewer if few records are forgotten;
-10 epochs for a regression. `lr`: that of the original for a classification; for a regression a tenth of the median size
-of new weights (learning.adaptive_training).
+the original's epochs over retain, at least 4 and at most 12, for a classification, 25 % and at most 8 for such a group,
+fewer if few records are forgotten; 10 epochs for a regression. `lr`: that of the original for a classification; for a
+regression a tenth of the median size of new weights (learning.adaptive_training).
 """
 
 from collections.abc import Mapping
@@ -62,12 +64,25 @@ SUMMARY = "as uncertain as never-seen records of the same rank"
 RETAIN_PHASES = ("blindspot",)  # for --dry-run
 PART_OF_CLASSES = True  # whole classes are refused: held-out records of a lost class are not an example
 UPDATE_EVERY, FEWEST_UPDATES = 40, 30  # steps; updates of the targets in a run
-SHARE_OF_EPOCHS, FEWEST_EPOCHS, MOST_EPOCHS, FEWEST_STEPS = 0.4, 4, 12, 200
+FEWEST_EPOCHS, FEWEST_STEPS = 4, 200
 MOST_READINGS = 100  # of a forgotten record, beyond the fewest steps
-SHARE_OF_BLINDSPOT, MOST_OF_BLINDSPOT = 1 / 3, 10  # of the original's epochs; the most epochs
 EPOCHS_OF_REGRESSION = 10
 DISTILLATION = 0.5  # of a classification
 USUAL_LR = 2e-3  # of Adam, where the original was trained by another optimizer
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long the blindspot network and the network are trained: shares of the original's epochs, and most epochs."""
+
+    blindspot: float
+    most_of_blindspot: int
+    matching: float
+    most_of_matching: int
+
+
+USUAL = Budget(1 / 3, 10, 0.4, 12)
+OF_GROUPS = Budget(1 / 2, 15, 0.25, 8)  # of records that are harder or easier than held-out ones
 
 
 def rank_match(
@@ -100,20 +115,19 @@ def rank_match(
     blindspot_epochs: Annotated[
         NonNegativeInt | None,
         Doc(
-            "epochs of the network that never saw forget; null: a third of the original's, 0 for fewer than 25 records"
+            "epochs of the network that never saw forget; null: a third of the original's, half for a group, 0 for few"
         ),
     ] = None,
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
     """Train on retain, and on forget with the matched targets, which are updated about every 40 steps."""
-    is_regression = forget.targets.is_floating_point()
+    is_regression, budget = forget.targets.is_floating_point(), USUAL
     if is_regression:
         targets = MatchedResiduals(original, forget, retain, held_out, task_loss)
     else:
-        epochs = choose_blindspot_epochs(forget.num_samples, recipe.epochs, blindspot_epochs)
-        blindspot = train_blindspot(fresh, retain, task_loss, recipe, epochs)
-        targets = MatchedConfidences(original, forget, retain, held_out, blindspot)
-    num_steps = steps or choose_steps(forget, retain, recipe.epochs, forget_share)
+        parts = forget, retain, held_out
+        targets, budget = match_confidences(original, fresh, parts, task_loss, recipe, blindspot_epochs)
+    num_steps = steps or choose_steps(forget, retain, recipe.epochs, forget_share, budget)
     lr = lr or (choose_lr(fresh) if is_regression else choose_lr_of_classes(recipe, original))
     report_setting("steps", num_steps)
     report_setting("lr", lr)
@@ -160,24 +174,50 @@ def choose_lr_of_classes(recipe: Recipe, original: nn.Module) -> float:
     return recipe.lr if recipe.optimizer == "adam" else suit_rate(USUAL_LR, original)
 
 
-def choose_blindspot_epochs(num_forgotten: int, epochs_of_original: int, chosen: int | None) -> int:
+def match_confidences(
+    original: nn.Module,
+    fresh: nn.Module,
+    parts: tuple[Batches, Batches, Batches],
+    task_loss: TaskLoss,
+    recipe: Recipe,
+    chosen_epochs: int | None,
+) -> tuple[MatchedConfidences, Budget]:
+    """Return the targets from a blindspot network of `fresh`, and the budget; `parts` are forget, retain and held_out.
+
+    If it shows that the forgotten records are unlike the held-out ones, it is trained longer, unless its epochs were
+    chosen.
+    """
+    forget, retain, _ = parts
+    epochs = choose_blindspot_epochs(forget.num_samples, recipe.epochs, chosen_epochs)
+    blindspot = train_blindspot(fresh, retain, task_loss, recipe, epochs) if epochs else None
+    targets, budget = MatchedConfidences(original, *parts, blindspot), USUAL
+    if blindspot and chosen_epochs is None and targets.are_unlike_held_out:
+        budget = OF_GROUPS
+        longer = choose_blindspot_epochs(forget.num_samples, recipe.epochs, None, budget)
+        if longer > epochs:
+            train_blindspot(blindspot, retain, task_loss, recipe, longer - epochs)
+            targets, epochs = MatchedConfidences(original, *parts, blindspot), longer
+    report_setting("blindspot_epochs", epochs)
+    return targets, budget
+
+
+def choose_blindspot_epochs(
+    num_forgotten: int, epochs_of_original: int, chosen: int | None, budget: Budget = USUAL
+) -> int:
     """Return the number of epochs of the blindspot network: the chosen one, or the default."""
     if chosen is not None:
         return chosen
     if num_forgotten < FEWEST_RECORDS:
         return 0
-    return min(MOST_OF_BLINDSPOT, max(1, round(SHARE_OF_BLINDSPOT * epochs_of_original)))
+    return min(budget.most_of_blindspot, max(1, round(budget.blindspot * epochs_of_original)))
 
 
 def train_blindspot(
-    fresh: nn.Module, retain: Batches, task_loss: TaskLoss, recipe: Recipe, epochs: int
-) -> nn.Module | None:
-    """Train new weights on retain by the original's recipe for some epochs; without epochs, return None."""
-    report_setting("blindspot_epochs", epochs)
-    if not epochs:
-        return None
+    blindspot: nn.Module, retain: Batches, task_loss: TaskLoss, recipe: Recipe, epochs: int
+) -> nn.Module:
+    """Train a network on retain by the original's recipe for some epochs, and return it."""
     return fit(
-        fresh,
+        blindspot,
         retain,
         task_loss,
         epochs=epochs,
@@ -189,17 +229,19 @@ def train_blindspot(
     )
 
 
-def choose_epochs(is_regression: bool, epochs_of_original: int) -> float:
+def choose_epochs(is_regression: bool, epochs_of_original: int, budget: Budget = USUAL) -> float:
     """Return the default number of epochs over retain."""
     if is_regression:
         return EPOCHS_OF_REGRESSION
-    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, SHARE_OF_EPOCHS * epochs_of_original))
+    return max(FEWEST_EPOCHS, min(budget.most_of_matching, budget.matching * epochs_of_original))
 
 
-def choose_steps(forget: Batches, retain: Batches, epochs_of_original: int, forget_share: float | None) -> int:
+def choose_steps(
+    forget: Batches, retain: Batches, epochs_of_original: int, forget_share: float | None, budget: Budget = USUAL
+) -> int:
     """Return the default number of steps; few forgotten records, which are repeated often, need fewer."""
     is_regression = forget.targets.is_floating_point()
-    steps = count_steps(choose_epochs(is_regression, epochs_of_original), len(retain), forget_share)
+    steps = count_steps(choose_epochs(is_regression, epochs_of_original, budget), len(retain), forget_share)
     if is_regression or forget_share is None:
         return steps
     return min(steps, max(FEWEST_STEPS, round(MOST_READINGS * forget.num_samples / (forget_share * retain.batch_size))))
@@ -212,11 +254,11 @@ def count_steps(epochs: float, epoch: int, forget_share: float | None) -> int:
 
 def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
     """Return the smallest and the largest default number of steps, which depends on the original and the task."""
-    epochs = (FEWEST_EPOCHS, max(MOST_EPOCHS, EPOCHS_OF_REGRESSION))
+    epochs = (FEWEST_EPOCHS, max(USUAL.most_of_matching, EPOCHS_OF_REGRESSION))
     _, most = (count_steps(number, epoch, settings["forget_share"]) for number in epochs)
     bounds = {"steps": (FEWEST_STEPS, most)} if settings["steps"] is None else {}
     if settings["blindspot_epochs"] is None:
-        bounds["blindspot_steps"] = (0, MOST_OF_BLINDSPOT * epoch)
+        bounds["blindspot_steps"] = (0, OF_GROUPS.most_of_blindspot * epoch)
     return bounds
 
 
