@@ -178,6 +178,9 @@ def test_samples_that_cannot_be_read_are_an_error_and_no_empty_half(people: RunI
     class Damaged:
         fingerprints = staticmethod(refuse)
 
+        def __len__(self) -> int:
+            return len(people.dataset.split("test"))
+
     with pytest.raises(UserError, match="cannot be read"):
         choose_never_seen(with_test_records(people, inputs=Damaged()))
 
