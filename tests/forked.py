@@ -88,7 +88,7 @@ def start_with_torchrun(options: Sequence[str], *words: object) -> Started:
 
 
 class ForkingLauncher(api.elastic_launch):
-    """Torch's launcher: it is told to start an interpreter with `-m unlearn_cli`, and calls this program in forks."""
+    """Torch's launcher, which runs this program in forks instead of new interpreters with `-m unlearn_cli`."""
 
     def __init__(self, config: api.LaunchConfig, entrypoint: str) -> None:
         assert entrypoint == sys.executable

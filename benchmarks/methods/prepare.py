@@ -61,7 +61,7 @@ def encode_adult(rows: Rows) -> tuple[list[str], np.ndarray]:
 
 
 def write_persons(source: Path, target: Path) -> None:
-    """Write digits of made persons: each turns, stretches and shakes the pen in an own way, and some digits more."""
+    """Write digits of made persons: each turns, stretches and shakes the pen in another way, and has other habits."""
     random = np.random.default_rng(0)
     digits = read_digits(source)
     random.shuffle(digits)

@@ -1,4 +1,4 @@
-"""Folders of detection and segmentation are named as such: their annotations are no classes of images."""
+"""Folders of detection and segmentation are named as such: their annotations are not classes of images."""
 
 from collections.abc import Sequence
 from pathlib import Path

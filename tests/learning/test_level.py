@@ -118,8 +118,8 @@ def test_a_known_level_is_met_exactly(weights: dict[str, Tensor], has_bias: bool
     if not has_bias:
         last = nn.Linear(32, 4, bias=False)
         model = nn.Sequential(*list(model.children())[:-1], last)
-    known = Level({0: -97.5, 1: -84.0}, "reference")
-    set_level(model, blobs([2, 3]), [0, 1], LONG, Random(0, "t"), known, without_labels(blobs([0, 1])))
+    given = Level({0: -97.5, 1: -84.0}, "reference")
+    set_level(model, blobs([2, 3]), [0, 1], LONG, Random(0, "t"), given, without_labels(blobs([0, 1])))
     assert measure_level(model, blobs([2, 3]), [0, 1]) == pytest.approx({0: -97.5, 1: -84.0}, abs=1e-3)
 
 

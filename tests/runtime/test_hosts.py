@@ -61,8 +61,8 @@ def test_two_hosts_do_what_one_process_does_and_one_of_them_speaks_and_writes(
     words = [*words, str(tmp_path / "two")]
     is_launched = "--shard" in words
     first, second = launch_on_two_hosts(*words) if is_launched else run_ranks(*words, hosts=2)
-    said = "" if is_launched else second.stderr  # the second launcher may warn that the first one has ended
-    assert (second.exit_code, second.stdout, said) == (done.exit_code, "", "")
+    stderr = "" if is_launched else second.stderr  # the second launcher may warn that the first one has ended
+    assert (second.exit_code, second.stdout, stderr) == (done.exit_code, "", "")
     assert first.exit_code == done.exit_code, first.stderr
     expected, document = json.loads(done.stdout), json.loads(first.stdout)
     assert document["environment"]["processes"] == 2

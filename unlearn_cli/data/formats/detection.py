@@ -1,4 +1,4 @@
-"""Recognises folders of detection and segmentation (COCO, VOC, YOLO): their annotations are no classes of images."""
+"""Recognises folders of detection and segmentation (COCO, VOC, YOLO): their annotations are not classes of images."""
 
 import os
 import re
