@@ -132,12 +132,15 @@ class TaskNetworks:
 
     def relearn(self, folder: Path, original: Path) -> float | None:
         """Return the interpolated steps of the attack `relearn`; None if the goal is not reached."""
-        stored = CACHE / f"{folder.name}.{original.name}.{self.key}.relearn.json"
+        chosen = "".join(f"{setting}." for setting in self.task.relearning)
+        stored = CACHE / f"{folder.name}.{original.name}.{self.key}.{chosen}relearn.json"
         if not stored.is_file():
             with self.open_attack(folder, original) as checkpoints:
                 attack, results = plugin.load("attacks", "relearn"), AttackResults()
-                run_one(checkpoints, PlannedAttack(attack, plugin.complete_settings(attack), ""), "subject", results)
-            quantity = results.findings_of("subject")["relearn"].quantities["interpolated_steps"]
+                settings = plugin.complete_settings(attack, assignments=list(self.task.relearning))
+                run_one(checkpoints, PlannedAttack(attack, settings, ""), "subject", results)
+            (finding,) = results.findings_of("subject").values()
+            quantity = finding.quantities["interpolated_steps"]
             stored.write_text(json.dumps(quantity.value), encoding="utf-8")
         return json.loads(stored.read_text(encoding="utf-8"))
 

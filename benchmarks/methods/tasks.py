@@ -55,6 +55,7 @@ class Task:
     needs_gpu: bool = False  # hours on a CPU
     precision: Precision = "fp32"
     verdict: tuple[str, ...] = ()  # methods for which the standard tier is run
+    relearning: tuple[str, ...] = ()  # settings of the attack `relearn`, in place of its defaults
 
     @property
     def text(self) -> str:
@@ -78,6 +79,7 @@ CIFAR = (*recipe(epochs=15, optimizer="sgd", lr=0.1, weight_decay=0.0005), *BF16
 RESNET = (*recipe(epochs=24, optimizer="sgd", lr=0.2, weight_decay=0.0005), *BF16)
 RESNET18 = (*recipe(epochs=20, optimizer="sgd", lr=0.1, weight_decay=0.0005), *BF16)
 VIT = (*recipe(epochs=30, lr=0.001), *BF16)
+LONG_RELEARNING = ("max_steps=600", "check_every=20", "repeats=1")  # references need about 400 steps
 FOUR = (0, 1, 2, 3)
 POOL = CALIBRATION["cifar"]
 
@@ -131,6 +133,7 @@ DEVELOPMENT = {
         originals=(0,),
         references=(0, 1),
         verdict=VERDICT_OF_CIFAR,
+        relearning=LONG_RELEARNING,
     ),
     "cifar_resnet18": Task(  # wide layers: the default rates, which follow the width, and the usual ones
         "classes",
@@ -151,6 +154,7 @@ DEVELOPMENT = {
         originals=(0,),
         references=(0, 1),
         verdict=VERDICT_OF_CIFAR,
+        relearning=LONG_RELEARNING,
     ),
     "housing_range": Task("regression", "housing_range", recipe(epochs=40, lr=0.005), RANGE_METHODS, references=FOUR),
     "housing_random": Task(

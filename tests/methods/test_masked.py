@@ -11,10 +11,16 @@ from tests.methods.test_unsir import accuracy, blobs, network
 from tests.tiny import same
 from unlearn_cli.data.augment import HorizontalFlip
 from unlearn_cli.data.batches import UnlabelledBatches, without_labels
-from unlearn_cli.learning.masking import can_store, distillation_loss, mask_classes, masked_softmax
+from unlearn_cli.learning.masking import (
+    MaskedDistillation,
+    can_store,
+    distillation_loss,
+    mask_classes,
+    masked_softmax,
+)
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
-from unlearn_cli.methods.masked import masked
+from unlearn_cli.methods.masked import choose_steps, masked
 from unlearn_cli.runtime.run import start
 from unlearn_cli.runtime.seeds import Random
 
@@ -81,6 +87,45 @@ def test_the_loss_has_the_temperature_of_each_record(temperature: float) -> None
     expected = rel_entr(softmax(logits, axis=1), softmax(own.numpy() / column, axis=1)).sum(axis=1)
     loss = distillation_loss(own, targets, temperatures)
     assert float(loss) == pytest.approx((column[:, 0] ** 2 * expected).mean(), rel=1e-5)
+
+
+def test_retained_records_of_other_methods_learn_the_masked_original_at_temperature_3() -> None:
+    x, own = torch.randn(30, 4) * 3, torch.randn(30, 4)
+    loss = MaskedDistillation(nn.Identity(), mask_classes([2], 4, torch.device("cpu")))(own, x, torch.zeros(30))
+    logits = x.numpy() / 3
+    logits[:, 2] = -1e9
+    expected = 9 * rel_entr(softmax(logits, axis=1), softmax(own.numpy() / 3, axis=1)).sum(axis=1).mean()
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "records", "is_known", "steps"),
+    [
+        (10, 54_000, True, 60),
+        (15, 16_000, True, 37),  # 2 % of 1875 steps
+        (10, 600, True, 60),  # a retraining costs little
+        (15, 16_000, False, 60),
+    ],
+)
+def test_a_short_training_gets_fewer_steps_if_they_then_cost_little_compared_with_it(
+    epochs: int, records: int, is_known: bool, steps: int
+) -> None:
+    retain = replace(blobs([1, 2, 3], records // 3), batch_size=128)
+    recipe = Recipe(epochs=epochs, is_known=is_known)
+    assert choose_steps(recipe, retain) == pytest.approx(steps, abs=0.5)
+
+
+def test_fewer_steps_have_a_rate_as_many_times_higher_but_chosen_steps_have_the_usual_one(
+    weights: dict[str, Tensor],
+) -> None:
+    original = copied(weights).requires_grad_(False).eval()
+    long = Recipe(epochs=220, lr=2e-3, is_known=True)
+    affordable = choose_steps(long, blobs([1, 2, 3]))
+    assert 36 <= affordable < 60
+    for settings, lr in (({}, 1e-3 * 60 / affordable), ({"steps": 40}, 1e-3)):
+        with start(device="cpu") as run:
+            call(copied(weights), original, [0], long, retain_inputs=inputs([1, 2, 3]), **settings)
+            assert run.chosen_settings["lr"] == pytest.approx(lr * 2 ** (len(run.phases) - 1))
 
 
 def test_every_record_of_both_splits_gets_the_masked_originals_distribution(weights: dict[str, Tensor]) -> None:

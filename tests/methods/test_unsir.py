@@ -110,7 +110,7 @@ def test_a_round_that_destroys_the_network_is_undone_and_the_next_has_a_third_of
     model, original = copied(weights), copied(weights)
     with start(device="cpu") as run:
         starts = watch_starts(model, run.phases, "impair")
-        settings: dict[str, Any] = {"max_relative_accuracy_drop": 0.02}
+        settings: dict[str, Any] = {"max_relative_accuracy_drop": 0.02, "retain_targets": "labels"}
         unsir(
             model,
             original.requires_grad_(False).eval(),
@@ -211,11 +211,45 @@ def test_a_batch_of_the_impair_step_holds_retain_records_and_noise_with_its_own_
         assert set(noise_labels.tolist()) == {1, 2}
 
 
+def test_retain_records_learn_the_original_without_the_class_and_their_labels_are_not_read(
+    weights: dict[str, Tensor],
+) -> None:
+    noise = Noise(torch.full((1, 8, 2), 10.0), [2], "maximize", [], {})
+    retain = blobs([0, 1, 3])
+    shuffled = retain.relabelled(retain.targets.flip(0))
+
+    def run(records: Batches, retain_targets: str) -> Tensor:
+        model, original = copied(weights), copied(weights).requires_grad_(False).eval()
+        settings: dict[str, Any] = {"noise": noise, "impair_steps": 2, "repair_steps": 2, "impair_lr": 1e-3}
+        settings["retain_targets"] = retain_targets
+        unsir(model, original, records, [2], (2,), Random(0, "t"), RECIPE, **settings)
+        return nn.utils.parameters_to_vector(model.parameters())
+
+    assert torch.equal(run(retain, "original"), run(shuffled, "original"))
+    assert not torch.equal(run(retain, "labels"), run(shuffled, "labels"))
+
+
+@pytest.mark.parametrize("ratio", [0.1, 1.0])
+def test_the_loss_of_an_impair_step_is_the_mean_over_all_records_of_the_batch(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, ratio: float
+) -> None:
+    losses: list[Tensor] = []
+    monkeypatch.setattr(module, "take_step", lambda optimizer, loss: losses.append(loss.detach()))
+    model, retain = copied(weights), blobs([0, 1])
+    noise = torch.full((4, 2), 10.0), torch.full((4,), 2)
+    module.impair(model, retain, module.label_loss, noise, Random(0, "t"), 1, ratio, 1e-3, "frozen")
+    x, y = next(iter(retain.steps(1).from_step("impair", 0)))
+    count = round(ratio * len(x))
+    outputs = model(torch.cat([x, noise[0][:1].expand(count, 2)]))
+    expected = nn.functional.cross_entropy(outputs, torch.cat([y, noise[1][:1].expand(count)]))
+    torch.testing.assert_close(losses, [expected.detach()])
+
+
 def test_frozen_batch_norm_keeps_its_statistics_and_batch_mode_moves_them() -> None:
     def statistics(mode: str) -> Tensor:
         model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 4))
         optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-        module.repair(model, blobs([0, 1]), optimizer, 0, 3, 3, "linear", mode)  # type: ignore[arg-type]
+        module.repair(model, blobs([0, 1]), module.label_loss, optimizer, 0, 3, 3, "linear", mode)  # type: ignore[arg-type]
         return model.state_dict()["1.running_mean"]
 
     assert torch.equal(statistics("frozen"), torch.zeros(4))
@@ -227,10 +261,10 @@ def test_the_learning_rate_of_the_repair_falls_to_zero_across_its_parts() -> Non
     optimizer = torch.optim.SGD(model.parameters(), 1.0)
     rates: list[float] = []
     optimizer.register_step_pre_hook(lambda stepper, *_: rates.append(stepper.param_groups[0]["lr"]))
-    module.repair(model, blobs([0, 1]), optimizer, 0, 2, 5, "linear", "batch")
-    module.repair(model, blobs([0, 1]), optimizer, 2, 5, 5, "linear", "batch")
+    module.repair(model, blobs([0, 1]), module.label_loss, optimizer, 0, 2, 5, "linear", "batch")
+    module.repair(model, blobs([0, 1]), module.label_loss, optimizer, 2, 5, 5, "linear", "batch")
     assert rates == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
-    module.repair(model, blobs([0, 1]), optimizer, 2, 5, 5, "constant", "batch")
+    module.repair(model, blobs([0, 1]), module.label_loss, optimizer, 2, 5, 5, "constant", "batch")
     assert rates[5:] == [1.0] * 3
 
 

@@ -140,6 +140,7 @@ def train_network(
     current.note_auxiliary_heads(model)
     train = current.batches(split, augmented=True)
     inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
+    current.run.prepare_optimizers()
     with current.run.measure_time("train"), current.run.count_samples(model=model), current.run.autocast():
         model = recipe.call(inputs, settings)
     current.settle(model, weights)

@@ -317,6 +317,7 @@ def run_method(
         collect_networks(weights)
     inputs = make_method_inputs(current, method, settings, weights, original, options.noise)
     networks = {name: inputs[name] for name in NETWORKS if name in inputs}
+    current.run.prepare_optimizers()
     with current.run.measure_time("unlearn"), current.run.count_samples(**networks):
         with current.run.autocast():
             model = method.call(inputs, settings, (nn.Module,))

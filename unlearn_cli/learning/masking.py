@@ -1,13 +1,16 @@
 """Targets without the lost classes: what the original predicts, with these classes taken out."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlearn_cli.data.batches import UnlabelledBatches
 
 CHUNK = 512  # records per forward pass
 MAX_STORED_NUMBERS = 1 << 27  # of the targets: half a GiB
+TEMPERATURE = 3.0  # of retained records, as the default of the method masked: smaller outputs count, too
 
 
 def mask_classes(forget_classes: list[int], num_classes: int, device: torch.device) -> Tensor:
@@ -31,6 +34,20 @@ def distillation_loss(outputs: Tensor, targets: Tensor, temperature: Tensor | fl
     scale = _as_column(temperature)
     log_probabilities = F.log_softmax(outputs.float() / scale, dim=1)
     return (scale**2 * F.kl_div(log_probabilities, targets, reduction="none")).sum(dim=1).mean()
+
+
+@dataclass(frozen=True)
+class MaskedDistillation:
+    """The loss of retained records against the original without the lost classes, a mask (K,)."""
+
+    original: nn.Module
+    lost: Tensor
+
+    def __call__(self, outputs: Tensor, x: Tensor, _: Tensor) -> Tensor:
+        """Return the loss of outputs (B, K) for inputs x (B, *shape); their labels are not read."""
+        with torch.no_grad():
+            targets = masked_softmax(self.original(x), self.lost, TEMPERATURE)
+        return distillation_loss(outputs, targets, TEMPERATURE)
 
 
 def _as_column(temperature: Tensor | float) -> Tensor | float:

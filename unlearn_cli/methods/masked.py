@@ -22,6 +22,9 @@ the records of `forget` and, unless `keep` says otherwise, `retain` without labe
 Warning: whole classes only. For part of a class the target would exclude the own class of records that a network
 without them still gets right.
 
+After a short training a round has fewer steps, down to 36, with a rate as many times higher, if it then reads at most
+2 % of the samples of a retraining.
+
 Two things differ from the source: the records of retain, with the temperature of Hinton et al. (arXiv 1503.02531),
 and the level step, because the divergence has almost no gradient once the probability of a lost class is small, which
 leaves its output too high.
@@ -52,6 +55,7 @@ SUMMARY = "distils the original's outputs without the lost classes"
 TASK = "classification"
 LEVEL_STEP = True
 STEPS, MAX_ROUNDS, HIGHER = 60, 4, 2.0  # steps of a round, rounds, factor on the learning rate of the next one
+FEWEST_STEPS, SHARE = 36, 0.02  # of a round after a short training, which reads at most this share of a retraining
 FEW_STEPS, GUARDED_STEPS, SHARE_OF_RATE = 20, 5, 0.1  # without retain: steps, between checks, share of the usual rate
 TOLERATED = 0.01  # accuracy that the other classes may lose, of held-out records
 RECOGNISED, CHECKED = 0.01, 1000  # share that may be recognised at the end, of this number of forgotten records
@@ -73,7 +77,8 @@ def masked(
         Doc("what holds the other classes: the records of retain, or only a guard on held-out ones, or nothing"),
     ] = "retain_inputs",
     steps: Annotated[
-        PositiveInt | None, Doc("steps on forgotten and retained records, per round; null: 60, without retain 20")
+        PositiveInt | None,
+        Doc("steps on forgotten and retained records, per round; null: 36 to 60; without retain 20"),
     ] = None,
     lr: Annotated[
         PositiveFloat | None,
@@ -102,9 +107,17 @@ def masked(
         lr = lr or SHARE_OF_RATE * rate
         distil_forget(model, teacher, forget_inputs, steps or FEW_STEPS, lr, batch_norm or "frozen", guard)
     else:
-        pace = Pace(steps or STEPS, lr or rate, 1 if lr else MAX_ROUNDS, forget_share, batch_norm or "batch")
+        fewer = 1 if steps else STEPS / choose_steps(recipe, retain_inputs.batches)
+        lr, num_rounds = (lr, 1) if lr else (rate * fewer, MAX_ROUNDS)
+        pace = Pace(steps or round(STEPS / fewer), lr, num_rounds, forget_share, batch_norm or "batch")
         distil_in_rounds(model, teacher, forget_inputs, retain_inputs, pace)
     return model
+
+
+def choose_steps(recipe: Recipe, retain: Batches) -> int:
+    """Return the default steps of a round: fewer if they then read at most SHARE of what a retraining reads."""
+    affordable = int(SHARE * recipe.epochs * retain.num_samples / retain.batch_size)
+    return affordable if recipe.is_known and FEWEST_STEPS <= affordable < STEPS else STEPS
 
 
 @dataclass(frozen=True)
@@ -242,5 +255,5 @@ def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int,
     if settings["keep"] != "retain_inputs":
         steps = settings["steps"] or FEW_STEPS
         return {"steps": (0 if settings["keep"] == "held_out" else steps, steps)}
-    steps, rounds = settings["steps"] or STEPS, 1 if settings["lr"] is not None else MAX_ROUNDS
-    return {"steps": (steps, rounds * steps)}
+    rounds = 1 if settings["lr"] is not None else MAX_ROUNDS
+    return {"steps": (settings["steps"] or FEWEST_STEPS, rounds * (settings["steps"] or STEPS))}

@@ -108,6 +108,14 @@ class Run:
                 torch.cuda.synchronize(self.device)
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
+    def prepare_optimizers(self) -> None:
+        """Create an optimizer, in a phase of its own: the first of a process imports the compiler of torch, 1 to 4 s.
+
+        These seconds are neither those of a training nor of a method.
+        """
+        with self.measure_time("optimizers"):
+            torch.optim.SGD([torch.zeros(1)], lr=1.0)
+
     @contextmanager
     def count_samples(self, **networks: nn.Module) -> Iterator[None]:
         """Count the samples that go forward and backward through these networks."""
