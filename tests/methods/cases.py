@@ -29,11 +29,12 @@ RANDOM_REGRESSION = REGRESSION.replace(
 )
 RANDOM = MANIFEST.replace("classes: [3]", "fraction: {share: 0.2, seed: 0}")
 FAST: dict[str, list[str]] = {
-    "retrain": ["epochs=4", "lr=0.01"], "finetune": ["epochs=1"], "gkt": ["cycles=80", "generator_width=8"],
+    "retrain": ["epochs=4", "lr=0.01"], "distil": ["epochs=4", "lr=0.01"], "finetune": ["epochs=1"],
+    "gkt": ["cycles=80", "generator_width=8"],
     "emmn": ["noise_size=32", "impair_steps=100"], "fisher": ["max_records=500"],
 }  # fmt: skip
 SHORT: dict[str, list[str]] = {
-    **FAST, "unsir": ["impair_lr=0.01", "impair_steps=12", "repair_steps=12"],
+    **FAST, "distil": ["epochs=1"], "unsir": ["impair_lr=0.01", "impair_steps=12", "repair_steps=12"],
     "gkt": ["cycles=6", "generator_width=4"],
     "emmn": ["noise_size=16", "noise_steps=10", "impair_steps=20"], "bad_teacher": ["impair_steps=10"],
     "amnesiac": ["impair_steps=10"], "neggrad": ["steps=20"],
