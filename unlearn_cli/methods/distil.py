@@ -9,15 +9,15 @@ random records, a person, a part of a class, whole classes. The original's outpu
 than its label, so training needs fewer steps. It suits where other methods approach the cost of retraining, or where
 neither forgotten nor held-out records are at hand.
 
-Source: distillation of Hinton et al., arXiv 1503.02531, into a network of the same architecture, with half of the loss
-on labels: Furlanello et al., Born-Again Neural Networks, arXiv 1805.04770. Needs `original`, new weights (`fresh`) and
-labelled `retain`.
+Source: distillation of Hinton et al., arXiv 1503.02531, into a network of the same architecture: Furlanello et al.,
+Born-Again Neural Networks, arXiv 1805.04770. Needs `original`, new weights (`fresh`) and labelled `retain`.
 Warning: the original knows the forgotten records, and its outputs on retained ones may contain a trace of this. Of a
 regression they contain too much (an error on forget 10 % below the references'), so it is for classification only. A
 network that has learned its records by heart does so less in half of the time.
 
-By default it is trained for half of the original's epochs with twice its learning rate: rates rise as epochs fall.
-Without the recipe of the original it is trained for 10 epochs with Adam, which may be far too few.
+On made persons, s = 0 lost 0.4 to 0.9 points of test accuracy, s = 0.25 -0.1 to 0.6, and s = 0.5 left 1 to 2 points too
+much on forget. By default it is trained for half of the original's epochs with twice its learning rate: rates rise as
+epochs fall. Without the recipe of the original it is trained for 10 epochs with Adam, which may be far too few.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ def distil(
     ] = None,
     distillation: Annotated[
         Annotated[float, Field(ge=0, le=1)], Doc("s, share of the loss that is against the original's outputs")
-    ] = 0.5,
+    ] = 0.25,
 ) -> nn.Module:
     """Train `fresh` on retain with the labels and the original's outputs."""
     epochs = epochs or choose_epochs(recipe)
