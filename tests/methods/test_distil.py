@@ -10,7 +10,7 @@ from tests.tiny import same
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import distil as module
-from unlearn_cli.methods.distil import DistilledLoss, choose_lr, distil, find_lacking
+from unlearn_cli.methods.distil import DistilledLoss, bound_steps, choose_epochs, choose_lr, distil, find_lacking
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import start
 
@@ -67,6 +67,14 @@ def test_half_of_the_epochs_have_twice_the_rate(weights: dict[str, Tensor]) -> N
     assert choose_lr(RECIPE, 8) == pytest.approx(1.25e-2)
     assert choose_lr(RECIPE, 1) == pytest.approx(2e-2)
     assert choose_lr(RECIPE, 30) == pytest.approx(1e-2)
+
+
+@pytest.mark.parametrize(("of_original", "epochs"), [(1, 1), (7, 4), (20, 10), (300, 150), (900, 150)])
+def test_the_default_epochs_are_within_the_bounds_of_the_dry_run(of_original: int, epochs: int) -> None:
+    assert choose_epochs(Recipe(epochs=of_original, is_known=True)) == epochs
+    least, most = bound_steps({"epochs": None}, 12)["steps"]
+    assert least <= 12 * epochs <= most
+    assert bound_steps({"epochs": 3}, 12) == {}
 
 
 def test_without_the_originals_outputs_it_is_the_training_of_the_recipe(

@@ -20,8 +20,9 @@ much on forget. By default it is trained for half of the original's epochs with 
 epochs fall. Without the recipe of the original it is trained for 10 epochs with Adam, which may be far too few.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -44,7 +45,8 @@ from unlearn_cli.runtime.run import note, report_setting
 
 SUMMARY = "new weights learn retain from labels and the original's outputs"
 TASK = "classification"
-SHARE, FASTER = 0.5, 2.0  # of the original's epochs; largest factor on its learning rate
+SHARE, MOST_EPOCHS = 0.5, 150  # of the original's epochs
+FASTER = 2.0  # largest factor on the original's learning rate
 
 
 def distil(
@@ -83,7 +85,7 @@ def distil(
 def choose_epochs(recipe: Recipe) -> int:
     """Return half of the original's epochs; those of a usual training if its recipe is not recorded."""
     if recipe.is_known:
-        return max(1, round(SHARE * recipe.epochs))
+        return min(MOST_EPOCHS, max(1, round(SHARE * recipe.epochs)))
     note(
         f"distil: the recipe of the original is not recorded, so new weights are trained for {recipe.epochs} epochs "
         "with Adam; set epochs and lr if this is too short"
@@ -94,6 +96,11 @@ def choose_epochs(recipe: Recipe) -> int:
 def choose_lr(recipe: Recipe, epochs: int) -> float:
     """Return the original's highest rate, as many times higher as the epochs are fewer, at most FASTER times."""
     return recipe.lr * min(FASTER, max(1.0, recipe.epochs / epochs))
+
+
+def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
+    """Return the smallest and the largest default number of steps, which depends on the original."""
+    return {"steps": (epoch, MOST_EPOCHS * epoch)} if settings["epochs"] is None else {}
 
 
 def find_lacking(retain: Batches) -> Tensor:
