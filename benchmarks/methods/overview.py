@@ -30,12 +30,25 @@ def main() -> None:
 def write_overview(kind: Kind, by_key: Mapping[tuple[str, str], str]) -> list[str]:
     """Return the table of a kind of task; empty if no task of the kind was measured."""
     tasks = [task for task in TASKS if TASKS[task].kind == kind and any(name == task for name, _ in by_key)]
-    methods = [REFERENCE, *dict.fromkeys(method for task in tasks for method in TASKS[task].methods)]
-    rows = [[task, *(write_cell(kind, by_key.get((task, method), "")) for method in methods)] for task in tasks]
+    methods = [REFERENCE, *dict.fromkeys(name_column(method) for task in tasks for method in TASKS[task].methods)]
+    rows = [[task, *(write_cell(kind, find_row(task, method, by_key)) for method in methods)] for task in tasks]
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
     headings = ["task", REFERENCE, *(f"`{method}`" for method in methods[1:])]
     title = f"{SECTIONS[kind]}: {' / '.join(CELLS[kind])}"
     return [title, "", f"| {' | '.join(headings)} |", "|---" * len(headings) + "|", *lines, ""] if tasks else []
+
+
+def name_column(method: str) -> str:
+    """Return the name of a method's column: shortened retrainings have as many epochs as suit their task."""
+    return "retrain:epochs=N" if method.startswith("retrain:") else method
+
+
+def find_row(task: str, column: str, by_key: Mapping[tuple[str, str], str]) -> str:
+    """Return the row of the task that belongs into a column; empty if there is none."""
+    rows = (
+        by_key.get((task, method), "") for method in (REFERENCE, *TASKS[task].methods) if name_column(method) == column
+    )
+    return next(rows, "")
 
 
 def write_cell(kind: Kind, row: str) -> str:

@@ -222,10 +222,13 @@ def test_adult_is_encoded_by_its_training_rows() -> None:
 
 def test_the_overview_has_tasks_by_methods_and_marks_what_meets_all_aims() -> None:
     good, bad = Runs([RECORD] * 3, Context("rank_match", ())), Runs([RECORD | {"tow": 0.5}], Context("amnesiac", ()))
-    rows = write_rows("random_10", "records", {REFERENCE: good, "rank_match": good, "amnesiac": bad})
-    *_, line, _ = write_overview("records", {read_key(row): row for row in rows})
-    cells = [cell.strip() for cell in line.split("|")]
-    assert cells[1] == "random_10"
-    assert cells[3] == "**0.990 / 0.50**"
-    assert cells[4] == "0.500 / 0.50"
+    runs = {REFERENCE: good, "rank_match": good, "amnesiac": bad, "retrain:epochs=13": bad}
+    rows = write_rows("random_10", "records", runs)
+    _, _, head, _, line, _ = write_overview("records", {read_key(row): row for row in rows})
+    headings, cells = ([cell.strip() for cell in text.split("|")] for text in (head, line))
+    by_heading = dict(zip(headings, cells, strict=True))
+    assert by_heading["task"] == "random_10"
+    assert by_heading["`rank_match`"] == "**0.990 / 0.50**"
+    assert by_heading["`amnesiac`"] == by_heading["`retrain:epochs=N`"] == "0.500 / 0.50"
+    assert by_heading["`distil`"] == ""
     assert write_overview("regression", {}) == []

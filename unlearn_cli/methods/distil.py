@@ -43,7 +43,7 @@ from unlearn_cli.plugins.types import Doc
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import note, report_setting
 
-SUMMARY = "new weights learn retain from labels and the original's outputs"
+SUMMARY = "new weights from retain and the original's outputs on it"
 TASK = "classification"
 SHARE, MOST_EPOCHS = 0.5, 150  # of the original's epochs
 FASTER = 2.0  # largest factor on the original's learning rate
