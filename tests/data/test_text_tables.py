@@ -20,7 +20,7 @@ def write_rows(path: Path, delimiter: str, *, header: str = "f,g,y", encoding: s
     lines = [header.replace(",", delimiter)] if header else []
     text = before + "\n".join([*lines, *(delimiter.join(row) for row in ROWS)]) + "\n"
     content = text.encode(encoding)
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
     return path
 
 
@@ -280,7 +280,7 @@ def test_names_of_rows_as_r_writes_them_are_left_out(delimiter: str, tmp_path: P
     ("name", "content", "message"),
     [
         ("t.csv", b"PK\x03\x04\0\0", "is a zip archive or an Excel file; unpack it, or export the table as csv"),
-        ("t.csv", gzip.compress(b"f,y\n"), "is compressed with gzip; its name must end in .gz"),
+        ("t.csv", gzip.compress(b"f,y\n", mtime=0), "is compressed with gzip; its name must end in .gz"),
         ("t.csv", b"PAR1\x15\x04", "is a parquet file; its name must end in .parquet"),
         ("t.txt", b"\x80\x04\x95\0", "is a pickle, which could run code; export the table as csv or parquet"),
         ("t.csv", b"\n<!DOCTYPE HTML><html>", "is a web page; fetch the file again"),
