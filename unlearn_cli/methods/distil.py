@@ -60,7 +60,7 @@ def distil(
     epochs: Annotated[PositiveInt | None, Doc("epochs over retain; null: half of the original's")] = None,
     lr: Annotated[
         PositiveFloat | None,
-        Doc("highest learning rate; null: the original's, up to twice as high as epochs are fewer"),
+        Doc("highest learning rate; null: the original's, up to twice that for fewer epochs"),
     ] = None,
     distillation: Annotated[
         Annotated[float, Field(ge=0, le=1)], Doc("s, share of the loss that is against the original's outputs")
