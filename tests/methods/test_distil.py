@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tests.methods.test_unsir import accuracy, blobs, copied, network
 from tests.tiny import same
+from unlearn_cli.learning.masking import MaskedDistillation
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import distil as module
@@ -35,7 +36,8 @@ def test_the_loss_is_that_of_scipy_on_labels_and_on_the_original_without_lacking
     torch.manual_seed(0)
     x, outputs = torch.randn(40, 4) * 3, torch.randn(40, 4)
     labels = torch.arange(40) % 3
-    loss = DistilledLoss(nn.Identity(), nn.functional.cross_entropy, torch.arange(4) == 3, share)(outputs, x, labels)
+    divergence = MaskedDistillation(nn.Identity(), torch.arange(4) == 3, temperature=1.0)
+    loss = DistilledLoss(nn.functional.cross_entropy, divergence, share)(outputs, x, labels)
 
     logs = log_softmax(outputs.double().numpy(), axis=1)
     targets = softmax(x[:, :3].double().numpy(), axis=1)

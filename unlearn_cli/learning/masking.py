@@ -42,12 +42,13 @@ class MaskedDistillation:
 
     original: nn.Module
     lost: Tensor
+    temperature: float = TEMPERATURE
 
     def __call__(self, outputs: Tensor, x: Tensor, _: Tensor) -> Tensor:
         """Return the loss of outputs (B, K) for inputs x (B, *shape); their labels are not read."""
         with torch.no_grad():
-            targets = masked_softmax(self.original(x), self.lost, TEMPERATURE)
-        return distillation_loss(outputs, targets, TEMPERATURE)
+            targets = masked_softmax(self.original(x), self.lost, self.temperature)
+        return distillation_loss(outputs, targets, self.temperature)
 
 
 def _as_column(temperature: Tensor | float) -> Tensor | float:

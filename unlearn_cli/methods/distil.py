@@ -30,7 +30,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.masking import distillation_loss, masked_softmax
+from unlearn_cli.learning.masking import MaskedDistillation
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import (
     TaskLoss,
@@ -71,7 +71,8 @@ def distil(
     lr = lr or choose_lr(recipe, epochs)
     report_setting("epochs", epochs)
     report_setting("lr", lr)
-    loss = DistilledLoss(original, task_loss, find_lacking(retain), distillation)
+    divergence = MaskedDistillation(original, find_lacking(retain), temperature=1.0)
+    loss = DistilledLoss(task_loss, divergence, distillation)
     stepper = make_optimizer(fresh, recipe.optimizer, lr, recipe.weight_decay, recipe.momentum)
     set_training_mode(fresh, "batch")
     steps = track(retain.epochs(epochs), "distil", fresh, stepper)
@@ -111,15 +112,12 @@ def find_lacking(retain: Batches) -> Tensor:
 
 @dataclass(frozen=True)
 class DistilledLoss:
-    """The loss on labels, mixed with the divergence from the original without the classes that `lacking` (K,) masks."""
+    """The loss on labels, mixed with the divergence from the original without the classes that retain lacks."""
 
-    original: nn.Module
     task_loss: TaskLoss
-    lacking: Tensor
+    divergence: MaskedDistillation
     share: float  # of the divergence
 
     def __call__(self, outputs: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss of outputs (B, K) for inputs x (B, *shape) with the labels y (B,)."""
-        with torch.no_grad():
-            targets = masked_softmax(self.original(x), self.lacking)
-        return torch.lerp(self.task_loss(outputs, y), distillation_loss(outputs, targets), self.share)
+        return torch.lerp(self.task_loss(outputs, y), self.divergence(outputs, x, y), self.share)
