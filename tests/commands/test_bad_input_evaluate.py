@@ -75,6 +75,8 @@ CASES = [
     wrong("setting of a metric wrong", f"{EVALUATE} --set bins=0", "--set", "bins", "greater than 0"),
     wrong("metric unknown", f"{EVALUATE} --metric acuracy", "did you mean 'accuracy'?"),
     wrong("metric of another task", f"{EVALUATE} --metric rmse", "rmse", "accuracy"),
+    wrong("requirement on records forgotten before", f"{EVALUATE} --require forgotten.accuracy<1", "--require",
+          "no split 'forgotten'"),
     wrong("requirement without grammar", f"{EVALUATE} --require accuracy", "--require", "SPLIT.METRIC"),
 ]  # fmt: skip
 

@@ -86,6 +86,12 @@ CASES = [
     case("gate on an unknown metric", field("gates", ["test.acuracy > 0"]), M, "did you mean 'accuracy'?"),
     case("gate with nan", field("gates", ["test.accuracy > nan"]), M, "gates", "SPLIT.METRIC"),
     case("gate with infinity", field("gates", ["test.accuracy > 1e999"]), M, "finite"),
+    case("gate on a part of test that ids do not divide",
+         both(field("forget", {"ids": [1]}), field("gates", ["test_retain.accuracy > 0"])), f"{M}: gates",
+         "no split 'test_retain'", "write 'test' instead"),
+    case("gate on test without test", both(field("data.test", None), field("gates", ["test_forget.accuracy < 1"])), M,
+         "no split 'test_forget'", "it has no 'data.test'"),
+    case("gate on records forgotten before", field("gates", ["forgotten.accuracy < 1"]), M, "it has no 'forgotten'"),
     case("gate of another task", field("gates", ["test.r2 > 0"]), M, "not defined for classification"),
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unlearn_cli import console, ranks
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
+from unlearn_cli.commands.gated_splits import check_gated_splits
 from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.report_result import (
@@ -77,12 +78,14 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
     checkpoints = (options.checkpoint, options.original, *options.references)
     own_metrics = load_own_metrics(options.metrics, allow_code=run_options.allow_code)
     manifest = read_manifest(options.manifest, run_options.manifest_folder, own_metrics)
-    opened = open_manifest(manifest, options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
-    if not opened.dataset.splits:
+    if not manifest.data:
         raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to evaluate on")
     conditions = [*manifest.gates, *options.require]
     with prefix_field("--require"):  # gates of the manifest were checked when it was read
         judged = [parse_gate(condition, manifest.task, own_metrics).metric for condition in conditions]
+    check_gated_splits(manifest, manifest.gates, f"{options.manifest}: gates")
+    check_gated_splits(manifest, options.require, "--require")
+    opened = open_manifest(manifest, options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
     judged = [own_metrics.get(name, name) for name in judged]
     names = choose_metrics(options, manifest, judged, allow_code=run_options.allow_code)
     references = check_references(options.references, opened)

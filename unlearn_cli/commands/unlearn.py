@@ -12,6 +12,7 @@ from unlearn_cli import console
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.evaluate import select_computable
+from unlearn_cli.commands.gated_splits import check_gated_splits
 from unlearn_cli.commands.manifest_inputs import check_selection, open_manifest
 from unlearn_cli.commands.plan import plan_unlearning, show_counts_of_failure
 from unlearn_cli.commands.report_result import (
@@ -95,6 +96,8 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
     check_manifest(options, method, settings, manifest)
+    if options.evaluate and manifest.data:
+        check_gated_splits(manifest, manifest.gates, f"{options.manifest}: gates")
     opened = open_selection(options, run_options, manifest, method, settings)
     plan = Plan(
         method,

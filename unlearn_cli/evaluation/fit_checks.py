@@ -1,5 +1,6 @@
 """Checks that a network and a manifest belong together, by the outputs on a few records, before any training."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.targets import is_unknown
 from unlearn_cli.runtime.seeds import stream_generator
 from unlearn_cli.schema.network_sections import is_own_code
+from unlearn_cli.stats.outputs import Outputs
 
 FIT_SAMPLE, LOGITS_SAMPLE = 1000, 64  # records to check
 
@@ -22,8 +24,9 @@ def check_fits(session: Session, model: nn.Module, weights: Checkpoint, path: Pa
     With a wrong input mean or class order, forgetting would look perfect.
 
     Raises:
-        UserError: on a sample of the split, the network is no better than the frequencies of the labels; or the
-            outputs of a regression are far from the labels and their scale is not recorded.
+        UserError: on a sample of the split, the network is no better than the frequencies of the labels; it recognises
+            the records of some classes as one another; or the outputs of a regression are far from the labels and
+            their scale is not recorded.
     """
     opened, splits = session.opened, session.opened.dataset.splits
     name = name if name in splits else "train"
@@ -43,6 +46,26 @@ def check_fits(session: Session, model: nn.Module, weights: Checkpoint, path: Pa
         raise UserError(
             f"{path}: {flaw}, of {name}; manifest and checkpoint do not belong together (input.mean, input.std, "
             "the order of channels or classes), or the network was never trained; --force skips this check"
+        )
+    check_order_of_classes(outputs, opened.dataset.classes, f"{path}: ", name)
+
+
+def check_order_of_classes(outputs: Outputs, names: Sequence[str] | None, lead: str, split: str) -> None:
+    """Refuse a classifier that recognises the records of two or more classes as one another.
+
+    Raises:
+        UserError: names the classes.
+    """
+    if outputs.task != "classification":
+        return
+    from unlearn_cli.stats.exchanged_classes import find_exchanged_classes  # imports SciPy
+
+    for exchange in find_exchanged_classes(outputs):
+        classes = [names[number] if names else str(number) for number in exchange.classes]
+        raise UserError(
+            f"{lead}recognises records of {' as '.join([*classes, classes[0]])} ({exchange.hits} of {exchange.n} "
+            f"records of {split}); 'classes' must list the names in the order of the network's outputs, and the labels "
+            "must be right; --force skips this check"
         )
 
 
