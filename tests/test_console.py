@@ -62,6 +62,7 @@ def test_a_name_cannot_pass_for_a_line_of_ours(capsys: pytest.CaptureFixture[str
         (["unlearn", "m", "-m", "y", "--out", "o", "--batch-size", "few"], ("--batch-size", "valid integer")),
         (["unlearn", "m", "-m", "y", "--out", "o", "--half", "no"], ("'no' is not one of 'selection'",)),
         (["unlearn"], ("Missing argument 'MODEL'",)),
+        (["list"], ("Missing argument 'KIND'. Choose from: methods, metrics, attacks, models; see",)),
     ],
 )
 def test_wrong_usage_is_one_line_of_the_same_form_as_any_error(arguments: list[str], words: tuple[str, ...]) -> None:

@@ -186,3 +186,9 @@ forget: {rows: {first: 4}}
         *options,
     )
     assert result.exit_code == 0, result.stderr
+
+
+def test_a_network_that_expects_token_numbers_as_integers_is_refused_with_the_remedy() -> None:
+    model = nn.Sequential(nn.Embedding(20, 3), nn.Flatten(), nn.Linear(18, 2))
+    with pytest.raises(UserError, match=r"samples are float32, so call x\.long\(\) before nn\.Embedding"):
+        check_forward(model, Model(architecture="mine:net"), [6], 2, "classification")

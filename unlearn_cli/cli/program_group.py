@@ -65,10 +65,10 @@ def report_errors() -> Iterator[None]:
 
 @contextmanager
 def translate_usage_errors() -> Iterator[None]:
-    """Translate Typer's errors to UserError."""
+    """Translate Typer's errors, which may have several lines, to UserError."""
     try:
         yield
     except TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "unlearn-cli")
-        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
         raise UserError(f"{message}; see '{command} --help'") from None

@@ -159,7 +159,7 @@ def find_draft(
     from unlearn_cli.checkpoints.network_fit import describe_foreign
     from unlearn_cli.commands.model_draft import draft_model, guess_outputs
 
-    console.say(f"init: {options.checkpoint.name} and {options.data.name}; comparing with known networks")
+    console.say(f"init: {options.checkpoint.name} and {options.data.absolute().name}; comparing with known networks")
     loaded = checkpoint.load(weights.path)
     if reason := describe_foreign(loaded.tensors):
         raise UserError(f"{options.checkpoint}: {reason}")
@@ -277,7 +277,7 @@ def combine(options: InitOptions, layout: DataLayout, model: "ModelDraft") -> Ma
     """Return the draft of both parts."""
     shape = Value(list(model.shape or layout.shape), model.size_remark, guessed=bool(model.size_remark))
     return ManifestDraft(
-        f"Drafted by 'unlearn-cli init' from {options.checkpoint.name} and {options.data.name}.",
+        f"Drafted by 'unlearn-cli init' from {options.checkpoint.name} and {options.data.absolute().name}.",
         layout,
         model.model,
         {"shape": shape, **draft_input(layout, model)},

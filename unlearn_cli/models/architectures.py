@@ -94,7 +94,7 @@ def check_forward(model: nn.Module, section: Model, input_shape: Sequence[int], 
             outputs = model.eval()(torch.zeros(1, *input_shape))
     except MISTAKES as error:
         reason = f"{name} does not accept samples of shape {list(input_shape)} ({' '.join(str(error).split())})"
-        raise UserError(f"model: {reason}; fix input.shape or model.arguments, such as img_size") from None
+        raise UserError(f"model: {reason}; {_advise_on_inputs(model)}") from None
     model.train(was_training)
     returned = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     if returned != [1, num_outputs]:
@@ -107,6 +107,13 @@ def check_forward(model: nn.Module, section: Model, input_shape: Sequence[int], 
         _refuse_probabilities(outputs, name, "sigmoid" if task == "multilabel" else "softmax")
     if section.outputs == "probabilities" and not outputs.is_meta:
         _check_range(outputs, name) if task == "multilabel" else _check_sum(outputs, name)
+
+
+def _advise_on_inputs(model: nn.Module) -> str:
+    advice = "fix input.shape or model.arguments, such as img_size"
+    if any(isinstance(module, nn.Embedding) for module in model.modules()):
+        return f"samples are float32, so call x.long() before nn.Embedding in the network's forward; or {advice}"
+    return advice
 
 
 def _check_range(outputs: Tensor, name: str) -> None:
