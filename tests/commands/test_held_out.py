@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import safe_open
+from sklearn.datasets import load_digits
 
 import unlearn_cli
 from tests.tiny import MANIFEST, invoke, write_manifest
@@ -194,8 +195,9 @@ def test_methods_rewind_by_request(method: str, original: Path, project: Path) -
 def test_a_refusal_names_the_setting_without_held_out_records(
     flags: tuple[str, ...], original: Path, project: Path
 ) -> None:
-    small = MANIFEST.replace("part: test}}", "part: test}, rows: {every: 6}}")
-    without = MANIFEST.replace("  test: {sklearn: {name: digits, part: test}}\n", "")
+    records = MANIFEST.replace("{classes: [3]}", "{fraction: {share: 0.1}}")  # whole classes are not rewound
+    small = records.replace("part: test}}", "part: test}, rows: {every: 6}}")
+    without = records.replace("  test: {sklearn: {name: digits, part: test}}\n", "")
     advice = "or set data.validation to other never-seen records, or set rewind=last, with which the method reads none"
     for manifest, words in ((small, advice), (without, "add it, set rewind=last, or use one that needs less: ")):
         write_manifest(project, manifest)
@@ -306,3 +308,57 @@ def test_shadow_runs_give_the_input_too(project: Path) -> None:
     result = invoke("shadow", "-m", "manifest.yaml", *flags, "--train-set", "epochs=1")
     assert result.exit_code == 0, result.stderr
     assert "held_out" in json.loads(Path("runs", "plan.json").read_text())
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_whole_classes_are_not_rewound_and_all_of_test_is_reported(
+    explicit: bool, original: Path, project: Path
+) -> None:
+    chosen = ["--set", "rewind=held_out"] if explicit else []
+    result = invoke("unlearn", original, "-m", "manifest.yaml", "--method", "neggrad", *chosen, "-o", "out", *FEW)
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(Path("out", "report.json").read_text())
+    assert ("held_out" in report["inputs"], report["settings"]["rewind"], count(report)["test"]) == (False, "last", 360)
+    assert ("rewind=held_out has no effect on whole classes" in result.stderr) is explicit
+    assert read_lineage("out") is None
+
+
+FEW = ("--set", "steps=3", "--force")
+
+
+def write_validation(folder: Path, digits: list[int], forget: str) -> None:
+    """Write a manifest whose held-out records are some of these digits, changed in a corner: train has them, too."""
+    bunch: Any = load_digits()
+    images = bunch.images[np.isin(bunch.target, digits)].astype(np.uint8)
+    images[:, 0, 0] = 1 + np.arange(len(images)) % 16
+    np.savez(folder / "validation.npz", x=images, y=bunch.target[np.isin(bunch.target, digits)])
+    text = MANIFEST.replace("part: train}}", "part: train}}\n  validation: {npz: validation.npz}")
+    write_manifest(folder, text.replace("{classes: [3]}", forget))
+
+
+def test_held_out_records_of_the_forgotten_class_only_are_refused(original: Path, project: Path) -> None:
+    write_validation(project, [3], "{classes: [3]}")
+    arguments = [
+        "unlearn",
+        original,
+        "-m",
+        "manifest.yaml",
+        "--method",
+        "masked",
+        "--set",
+        "keep=held_out",
+        "-o",
+        "out",
+    ]
+    result = invoke(*arguments)
+    assert (
+        result.exit_code == 2 and "the held-out records (validation) have only the forgotten classes" in result.stderr
+    )
+    assert not Path("out").exists()
+
+
+def test_forgotten_records_of_a_class_without_held_out_records_are_counted(original: Path, project: Path) -> None:
+    write_validation(project, [0, 1, 2, 3, 4, 5], "{fraction: {share: 0.1, seed: 0}}")
+    result = invoke("unlearn", original, "-m", "manifest.yaml", "--method", "neggrad", "-o", "out", *FEW)
+    assert result.exit_code == 0, result.stderr
+    assert "the held-out records (validation) have no record of 6, 7, 8, 9: " in result.stderr

@@ -13,6 +13,7 @@ from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.evaluate import select_computable
 from unlearn_cli.commands.gated_splits import check_gated_splits
+from unlearn_cli.commands.held_out_checks import check_held_out, skip_rewind_of_classes
 from unlearn_cli.commands.manifest_inputs import check_selection, open_manifest
 from unlearn_cli.commands.plan import plan_unlearning, show_counts_of_failure
 from unlearn_cli.commands.report_result import (
@@ -95,6 +96,7 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     method = plugin.load("methods", options.method, allow_code=run_options.allow_code)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
+    settings = skip_rewind_of_classes(method, settings, manifest)
     check_manifest(options, method, settings, manifest)
     if options.evaluate and manifest.data:
         check_gated_splits(manifest, manifest.gates, f"{options.manifest}: gates")
@@ -131,6 +133,7 @@ def open_selection(
         alternative=method.find_alternative(settings, "held_out"),
     )
     check_selection(method, opened.dataset, manifest.sections, options.manifest)
+    check_held_out(opened)
     if constant := constant_network(opened):
         console.warn(constant)
     return opened
