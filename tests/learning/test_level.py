@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tests.methods.test_unsir import blobs, network
 from unlearn_cli.data.batches import without_labels
+from unlearn_cli.evaluation import levels
 from unlearn_cli.learning import level
 from unlearn_cli.learning.head import Head, find_head, is_linear, predict_features, read_head, write_rows
 from unlearn_cli.learning.level import (
@@ -101,15 +102,15 @@ def test_the_number_of_steps_follows_the_size_of_retain_and_not_that_of_the_stor
 
 
 def test_the_level_falls_with_the_length_of_the_recipe_and_the_other_outputs_stay(weights: dict[str, Tensor]) -> None:
-    levels = []
+    reached = []
     for epochs in (1, 100, 400):
         model = copied(weights)
         _, before = pairs(model)
         set_level(model, blobs([1, 2, 3]), [0], Recipe(epochs=epochs), Random(0, "t"))
         _, after = pairs(model)
         assert torch.allclose(before[:, 1:], after[:, 1:], atol=1e-5)
-        levels.append(measure_level(model, blobs([1, 2, 3]), [0])[0])
-    assert levels[0] > levels[1] > levels[2]
+        reached.append(measure_level(model, blobs([1, 2, 3]), [0])[0])
+    assert reached[0] > reached[1] > reached[2]
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
@@ -124,13 +125,42 @@ def test_a_known_level_is_met_exactly(weights: dict[str, Tensor], has_bias: bool
 
 
 def test_without_forgotten_records_a_higher_level_does_not_raise_the_outputs(weights: dict[str, Tensor]) -> None:
-    levels = []
+    reached = []
     for known in (None, Level({0: 5.0}, "reference"), Level({0: -90.0}, "reference")):
         model = copied(weights)
         set_level(model, blobs([1, 2, 3]), [0], Recipe(), Random(0, "t"), known)
-        levels.append(measure_level(model, blobs([1, 2, 3]), [0])[0])
-    assert levels[1] == pytest.approx(levels[0], abs=1e-4)
-    assert levels[2] == pytest.approx(-90.0, abs=1e-3)
+        reached.append(measure_level(model, blobs([1, 2, 3]), [0])[0])
+    assert reached[1] == pytest.approx(reached[0], abs=1e-4)
+    assert reached[2] == pytest.approx(-90.0, abs=1e-3)
+
+
+def test_a_level_that_is_not_met_is_not_described_as_that_of_the_references(weights: dict[str, Tensor]) -> None:
+    """Without forgotten records rows are only lowered; with them, none of these may be recognised."""
+    forget = without_labels(blobs([0]))
+    for known, given, words in (
+        (-90.0, None, "is -90.0: that of the references."),
+        (5.0, None, "below that of the references (5.0), to which rows are only lowered."),
+        (5.0, forget, "below that of the references (5.0), at which forgotten records would be recognised."),
+    ):
+        model, level = copied(weights), Level({0: known}, "reference")
+        with start(device="cpu") as run:
+            set_level(model, blobs([1, 2, 3]), [0], Recipe(), Random(0, "t"), level, given)
+            assert run.notes[-1].endswith(words)
+            assert run.chosen_settings["known_level"] == known
+            assert run.chosen_settings["level"] == pytest.approx(
+                measure_level(model, blobs([1, 2, 3]), [0])[0], abs=1e-2
+            )
+            assert levels.as_lineage(run.chosen_settings, {}) == {"level": f"{known:g}"}
+
+
+def test_the_level_of_log_probabilities_is_that_of_the_logits(weights: dict[str, Tensor]) -> None:
+    results = []
+    for ending in ([], [nn.LogSoftmax(dim=1)]):
+        model = nn.Sequential(copied(weights), *ending)
+        set_level(model, blobs([1, 2, 3]), [0], Recipe(), Random(0, "t"), forget=without_labels(blobs([0])))
+        results.append(model.state_dict())
+    assert all(torch.equal(tensor, results[1][name]) for name, tensor in results[0].items())
+    assert not all(torch.equal(weights[name.removeprefix("0.")], tensor) for name, tensor in results[1].items())
 
 
 def test_the_level_is_the_mean_log_odds_on_retain(weights: dict[str, Tensor]) -> None:

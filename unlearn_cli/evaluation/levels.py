@@ -11,6 +11,7 @@ from unlearn_cli.evaluation.lineage import PREFIX
 from unlearn_cli.evaluation.recipes import read_recipe
 from unlearn_cli.learning.level import Level, measure_level, set_level
 from unlearn_cli.plugins.plugin import Plugin
+from unlearn_cli.runtime.run import remark
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from unlearn_cli.evaluation.session import Session
 
 KEY = "level"  # in the lineage, and among the settings that a method chose
+KNOWN = "known_level"  # among these settings: that of references or of an earlier run, if there is one
 
 
 def apply_level_step(
@@ -37,6 +39,7 @@ def apply_level_step(
     if not (method.level_step and classes) or getattr(settings, "level_step", "none") == "none":
         return
     if not given & {"retain", "retain_inputs"}:
+        remark("The level of the lost outputs was not set, because the method reads no retained record.")
         return
     forget = session.batches("forget") if given & {"forget", "forget_inputs"} else None
     set_level(
@@ -77,6 +80,9 @@ def _read(metadata: Mapping[str, str]) -> float | None:
 
 
 def as_lineage(chosen: Mapping[str, float], metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return the lineage entry of a new checkpoint: the level that its method set, or that of its parent."""
-    level = chosen.get(KEY, _read(metadata))
+    """Return the lineage entry of a new checkpoint: the known level, else that which was set, or that of its parent.
+
+    The level that was set may lie below the known one, which is that of retrained networks.
+    """
+    level = chosen.get(KNOWN, chosen.get(KEY, _read(metadata)))
     return {} if level is None else {KEY: f"{level:g}"}

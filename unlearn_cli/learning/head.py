@@ -79,3 +79,11 @@ def is_linear(head: Head, features: Tensor, outputs: Tensor) -> bool:
     """
     difference = (head(features) - outputs).abs().max()
     return bool(difference <= TOLERANCE * outputs.abs().max().clamp(min=1.0))
+
+
+def computes(head: Head, features: Tensor, outputs: Tensor) -> bool:
+    """Return whether the head computes these outputs (n, K), up to a number per sample, as of log-probabilities."""
+    if head.weight.shape != (outputs.shape[1], features.shape[1]):
+        return False
+    shift = (outputs - head(features)).mean(dim=1, keepdim=True)
+    return is_linear(head, features, outputs - shift)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches, UnlabelledBatches, without_labels
-from unlearn_cli.learning.head import Head, find_head, is_linear, predict_features, read_head, write_rows
+from unlearn_cli.learning.head import Head, computes, find_head, predict_features, read_head, write_rows
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import lr_factor, make_optimizer, set_learning_rate, take_step
 from unlearn_cli.runtime.progress import track
@@ -31,6 +31,7 @@ from unlearn_cli.runtime.run import note, remark, report_setting
 from unlearn_cli.runtime.seeds import Random
 
 CHUNK = 512  # records per forward pass
+EQUAL = 0.05  # a smaller difference of levels is none
 EPSILON = 1e-3  # by which the output of a lost class is at least below the largest retained one
 MOST_RECORDS = 8192  # of retain, whose features are stored
 # Steps of the refit. In a short training, the other layers move as well and push the output further down than as many
@@ -45,6 +46,10 @@ class Level:
 
     log_odds: dict[int, float]
     source: Literal["reference", "lineage"]
+
+    @property
+    def mean(self) -> float:
+        return sum(self.log_odds.values()) / len(self.log_odds)
 
 
 def set_level(
@@ -82,16 +87,28 @@ def set_level(
         forgotten, _ = predict_features(model, forget.sequential(CHUNK))
         learned = shift(learned, features, -measure_excess(learned, head, forgotten, rows))
     write_rows(layer, rows, learned)
-    mean_level = round(float(log_odds(learned, features, others).mean()), 3)
-    report_setting("level", mean_level)
-    remark(f"The level of the lost outputs is {mean_level:.1f}: {describe_source(recipe, level)}.")
+    reached = round(float(log_odds(learned, features, others).mean()), 3)
+    report_setting("level", reached)
+    if level is None:
+        remark(describe_refit(reached, recipe))
+    else:
+        report_setting("known_level", level.mean)
+        remark(describe_known(reached, level, has_forget=forget is not None))
 
 
-def describe_source(recipe: Recipe, level: Level | None) -> str:
-    """Describe where the level comes from."""
-    if level is not None:
-        return SOURCES[level.source]
-    return f"the rows were learned anew by {'the recipe of the original' if recipe.is_known else 'a usual recipe'}"
+def describe_refit(reached: float, recipe: Recipe) -> str:
+    """Describe a level that comes from the recipe only."""
+    source = "the recipe of the original" if recipe.is_known else "a usual recipe"
+    return f"The level of the lost outputs is {reached:.1f}: the rows were learned anew by {source}."
+
+
+def describe_known(reached: float, level: Level, *, has_forget: bool) -> str:
+    """Describe the level that was reached, compared with the known one, below which it may lie."""
+    source = SOURCES[level.source]
+    if abs(reached - level.mean) < EQUAL:
+        return f"The level of the lost outputs is {reached:.1f}: {source}."
+    reason = "at which forgotten records would be recognised" if has_forget else "to which rows are only lowered"
+    return f"The level of the lost outputs is {reached:.1f}, below {source} ({level.mean:.1f}), {reason}."
 
 
 def read_linear_head(
@@ -99,15 +116,15 @@ def read_linear_head(
 ) -> tuple[nn.Linear | nn.Conv2d, Head, Tensor] | None:
     """Return the last layer, the layer as a linear map, and the features (n, width) of records of retain.
 
-    None if the outputs are not a linear map of the features with one row per class.
+    None if the outputs are not a linear map of the features with one row per class, up to a number per record: levels
+    are log-odds, which do not change where a log-softmax follows.
     """
     last = find_head(model)
     head = read_head(last[1]) if last else None
     if last is None or head is None:
         return None
     features, outputs = predict_features(model, select_records(retain).sequential(CHUNK))
-    fits = len(head.weight) == outputs.shape[1] and is_linear(head, features, outputs)
-    return (last[1], head, features) if fits else None
+    return (last[1], head, features) if computes(head, features, outputs) else None
 
 
 def select_records(retain: Batches | UnlabelledBatches) -> UnlabelledBatches:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.learning.head import Head, find_head, is_linear, predict_features, read_head, write_rows
+from unlearn_cli.learning.head import Head, computes, find_head, predict_features, read_head, write_rows
 from unlearn_cli.learning.masking import distillation_loss, mask_classes, masked_softmax
 from unlearn_cli.learning.training import lr_factor, set_learning_rate, take_step
 from unlearn_cli.runtime.progress import track
@@ -77,14 +77,6 @@ def read_last_layer(original: nn.Module, input_shape: tuple[int, ...], random: R
         "the network's outputs are not those of a linear last layer, the only one that can be changed without data; "
         "use gkt or emmn, or with data unsir"
     )
-
-
-def computes(last: Head, features: Tensor, outputs: Tensor) -> bool:
-    """Return whether the layer computes these outputs (n, K), up to a number per sample, as of log-probabilities."""
-    if last.weight.shape != (outputs.shape[1], features.shape[1]):
-        return False
-    shift = (outputs - last(features)).mean(dim=1, keepdim=True)
-    return is_linear(last, features, outputs - shift)
 
 
 def write_last_layer(model: nn.Module, last: Head) -> None:
