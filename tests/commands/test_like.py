@@ -70,6 +70,29 @@ def test_the_report_gives_the_epochs_of_the_method_and_of_the_original(sgd: Path
                for line in report["caveats"])  # fmt: skip
 
 
+def test_methods_that_train_like_the_original_take_batches_of_its_size(sgd: Path, tmp_path: Path) -> None:
+    """The sgd original was trained with batches of 64; its rate suits no others."""
+    report = unlearn(sgd, tmp_path / "out", method="distil")
+    retain = report["manifest"]["splits"]["retain"]["n"]
+    assert report["environment"]["batch_size"] == 64 and report["cost"]["samples_backward"] == 2 * retain
+    assert "batches of 64 records, as in the training of the original" in report["notes"]
+    given = unlearn(sgd, tmp_path / "given", "--batch-size", "32", method="distil")
+    assert given["environment"]["batch_size"] == 32
+    assert unlearn(sgd, tmp_path / "other", "--set", "epochs=1")["environment"]["batch_size"] == 128  # finetune
+
+
+@pytest.mark.parametrize(("epochs", "extra"), [(2, None), (6, "2")])
+def test_new_weights_have_only_the_epochs_of_the_method(
+    epochs: int, extra: str | None, sgd: Path, unlearned: Path, tmp_path: Path
+) -> None:
+    """The original and an unlearned network, with 2 epochs more, were trained for 4 epochs by their recipe."""
+    for number, weights in enumerate((sgd, unlearned / "model.safetensors")):
+        out = tmp_path / str(number)
+        report = unlearn(weights, out, "--set", f"epochs={epochs}", method="distil")
+        assert read_metadata(out).get("unlearn_cli.extra_epochs") == extra
+        assert any(line.startswith(CAVEAT) for line in report["caveats"]) is bool(extra)
+
+
 def test_epochs_of_a_second_network_that_a_method_trains_do_not_count(original: Path, tmp_path: Path) -> None:
     words = ("--set", "steps=10", "--set", "blindspot_epochs=3")
     report = unlearn(original, tmp_path / "out", *words, "--batch-size", "32", method="rank_match")

@@ -25,7 +25,7 @@ from unlearn_cli.commands.report_result import (
 )
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation import targets
+from unlearn_cli.evaluation import recipes, targets
 from unlearn_cli.evaluation.lineage import check_references, name_reference
 from unlearn_cli.evaluation.run_inputs import (
     Copies,
@@ -125,7 +125,7 @@ def open_selection(
     opened = open_manifest(
         manifest,
         options.manifest,
-        run_options,
+        follow_batch_size(method, options.checkpoint, run_options),
         (options.checkpoint, *options.references),
         options.out,
         decode=options.dry_run,
@@ -137,6 +137,20 @@ def open_selection(
     if constant := constant_network(opened):
         console.warn(constant)
     return opened
+
+
+def follow_batch_size(method: Plugin, original: Path, run_options: RunOptions) -> RunOptions:
+    """Return the options with the batch size of the original's training, for a method that trains as it was trained.
+
+    Its learning rate suits batches of this size only. --batch-size wins.
+    """
+    if not method.like_original or "batch_size" in run_options.model_fields_set:
+        return run_options
+    recipe = recipes.find_recipe_of(original)
+    if recipe is None or recipe.batch_size == run_options.batch_size:
+        return run_options
+    console.say(f"unlearn: batches of {recipe.batch_size} records, as in the training of the original")
+    return run_options.model_copy(update={"batch_size": recipe.batch_size})
 
 
 def check_manifest(options: UnlearnOptions, method: Plugin, settings: BaseModel, manifest: Manifest) -> None:
@@ -329,6 +343,7 @@ def run_method(
             model = method.call(inputs, settings, (nn.Module,))
         apply_level_step(current, model, method, settings, weights, references)
     current.settle(model, weights)
+    current.run.has_new_weights = model is networks.get("fresh")
     backward = sum(current.run.backward[name] for name, network in networks.items() if network is model)
     return model, sorted(inputs), before, backward
 

@@ -46,6 +46,6 @@ def _inherit(current: Session, weights: Checkpoint) -> dict[str, str]:
     return {
         **reported_half.as_lineage(weights.metadata, current.opened.reported.given),
         **recipes.inherit(weights),
-        **budgets.as_lineage(weights.metadata, current.run.cost.epochs),
-        **levels.as_lineage(current.run.chosen_settings, weights.metadata),
+        **budgets.as_lineage(weights, current.run.cost.epochs, has_new_weights=current.run.has_new_weights),
+        **levels.as_lineage(current.run.chosen_settings, {} if current.run.has_new_weights else weights.metadata),
     }

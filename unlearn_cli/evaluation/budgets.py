@@ -14,7 +14,7 @@ from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import recipes
 from unlearn_cli.evaluation.lineage import PREFIX
-from unlearn_cli.evaluation.recipes import RecordedRecipe, find_recipe, read_metadata, read_report
+from unlearn_cli.evaluation.recipes import RecordedRecipe, find_recipe, read_metadata
 from unlearn_cli.stats.results import Cost
 
 if TYPE_CHECKING:
@@ -52,9 +52,15 @@ def read_extra(metadata: Mapping[str, str]) -> float:
     return epochs if math.isfinite(epochs) and epochs > 0 else 0.0
 
 
-def as_lineage(metadata: Mapping[str, str], added: float | None) -> dict[str, str]:
-    """Return the lineage entry of a checkpoint that a method made from one with this metadata."""
-    extra = read_extra(metadata) + (added or 0.0)
+def as_lineage(weights: "Checkpoint", added: float | None, *, has_new_weights: bool) -> dict[str, str]:
+    """Return the lineage entry of a checkpoint that a method made from `weights`, by training it for `added` epochs.
+
+    New weights have no other epochs, so only those beyond the recipe of the original are additional.
+    """
+    extra = read_extra(weights.metadata) + (added or 0.0)
+    if has_new_weights:
+        recipe = find_recipe(weights)
+        extra = max(0.0, (added or 0.0) - (recipe.epochs if recipe else 0.0))
     return {KEY: f"{extra:.4g}"} if extra else {}
 
 
@@ -110,8 +116,7 @@ def read_budget(path: Path) -> Budget:
             f"--like {path}: was trained further from another checkpoint (--from), so no single training is like it; "
             "give the settings with --set"
         )
-    digest = header.metadata.get(f"{PREFIX}tensor_digest")
-    recipe = read_metadata(header.metadata) or read_report(header.files[0].parent, digest)
+    recipe = recipes.find_recipe_of(path)
     if recipe is None:
         raise UserError(
             f"--like {path}: no recipe is recorded in its metadata, as 'unlearn-cli train' does; give the settings "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
+from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.lineage import PREFIX
 from unlearn_cli.evaluation.training_cost import ReportSubject
@@ -57,6 +58,13 @@ def find_recipe(weights: "Checkpoint") -> RecordedRecipe | None:
     """Return the recipe in a checkpoint's metadata, else that in the report next to it, else None."""
     folder = weights.path.parent if weights.path.is_file() else weights.path
     return read_metadata(weights.metadata) or read_report(folder, weights.tensor_digest)
+
+
+def find_recipe_of(path: Path) -> RecordedRecipe | None:
+    """Do the same as `find_recipe` for a checkpoint of which only the header, and the report next to it, is read."""
+    header = read_header(path)
+    digest = header.metadata.get(f"{PREFIX}tensor_digest")
+    return read_metadata(header.metadata) or read_report(header.files[0].parent, digest)
 
 
 def as_lineage(settings: BaseModel, batch_size: int) -> dict[str, str]:

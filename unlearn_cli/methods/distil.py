@@ -46,6 +46,7 @@ from unlearn_cli.runtime.run import note, report_setting
 
 SUMMARY = "new weights from retain and the original's outputs on it"
 TASK = "classification"
+LIKE_ORIGINAL = True
 SHARE, MOST_EPOCHS = 0.5, 150  # of the original's epochs
 FASTER = 2.0  # largest factor on the original's learning rate
 

@@ -61,6 +61,7 @@ from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import report_setting
 
 SUMMARY = "as uncertain as never-seen records of the same rank"
+LIKE_ORIGINAL = True
 RETAIN_PHASES = ("blindspot",)  # for --dry-run
 PART_OF_CLASSES = True  # whole classes are refused: held-out records of a lost class are not an example
 UPDATE_EVERY, FEWEST_UPDATES = 40, 30  # steps; updates of the targets in a run

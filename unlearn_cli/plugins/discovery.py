@@ -10,6 +10,7 @@ the file describe it:
     TIER       attacks: the first tier that runs it
     ORDER      attacks: its position within the tier
     PART_OF_CLASSES  methods: True for a method that cannot forget whole classes
+    LIKE_ORIGINAL  methods: True for a method that trains as the original was trained, with batches of the same size
     LEVEL_STEP  methods: True if the level of the lost outputs is set after it (learning.level)
     VARIANTS   attacks: settings ('name=value') with which the tier runs it again
 

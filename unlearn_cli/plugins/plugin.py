@@ -53,6 +53,7 @@ class Plugin:
     is_distance: bool = False  # a metric that is a distance from a reference, which has a noise floor
     code: OutsideCode | None = None  # of a plug-in outside of the package
     level_step: bool = False  # a method after which the level of lost outputs is set
+    like_original: bool = False  # a method that trains with batches of the size that the original was trained with
 
     @property
     def label(self) -> str:
@@ -188,6 +189,7 @@ def read_source(kind: str, name: str, path: Path, module: str, code: OutsideCode
         entry.is_distance,
         code,
         level_step,
+        entry.constants.get("LIKE_ORIGINAL", False),
     )
 
 

@@ -50,6 +50,7 @@ class Run:
     phases: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     chosen_settings: dict[str, float] = field(default_factory=dict)
+    has_new_weights: bool = False  # whether a method returned a network that started from new weights
     shown_samples: dict[str, tuple[Tensor, list[int], str]] = field(default_factory=dict)
     resumed: bool = False
     stopping: bool = False
