@@ -337,3 +337,20 @@ def test_copies_of_forgotten_records_are_counted_and_can_be_taken_along(
     report = report_of(tmp_path / "out")
     assert report["manifest"]["splits"]["forget"]["n"] == (4 if flag else 2)
     assert ("2 records of retain equal a forgotten one" in result.stderr) is not bool(flag)
+
+
+def test_batch_norm_of_a_single_record_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The method ascends on one record only, in batches of this record."""
+    layers = "nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10)"
+    network = f"from torch import nn\ndef net(): return nn.Sequential({layers})"
+    (tmp_path / "own_norm.py").write_text(network, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: 'own_norm:net'}")
+    text = text.replace("{classes: [3]}", "{ids: [1]}")
+    manifest, allowed = write_manifest(tmp_path, text), ("--allow-code", "--device", "cpu")
+    trained = invoke("train", "-m", manifest, "-o", tmp_path / "norm", "--set", "epochs=2", *allowed)
+    assert trained.exit_code == 0, trained.stderr
+    words = ["--method", "neggrad", "--set", "retain_weight=0", "--set", "batch_norm=batch", "--set", "rewind=last"]
+    result = invoke("unlearn", tmp_path / "norm", "-m", manifest, "-o", tmp_path / "out", *words, *allowed)
+    assert (result.exit_code, "error: a batch has one record, of which batch norm" in result.stderr) == (2, True)
+    assert not (tmp_path / "out").exists()

@@ -75,6 +75,30 @@ def test_gaps_within_their_standard_error_count_as_equal(monkeypatch: pytest.Mon
     assert float(model.share.detach()) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_state_with_outputs_that_are_not_finite_is_never_taken(bad: float) -> None:
+    """Of a classifier, argmax gives NaN a class, which may be the right one."""
+    regression = replace(blobs([0], n=40), targets=torch.linspace(-1, 1, 40))
+    for model, records in ((nn.Linear(2, 4), blobs([0], n=40)), (nn.Linear(2, 1), regression)):
+        rewinder = Rewind(model, records, records, 3)
+        finite = model.weight.detach().clone()
+        rewinder.observe(1)
+        with torch.no_grad():
+            model.weight[0] = bad
+        assert measure_values(model, records).isnan().any()
+        rewinder.observe(2)
+        rewinder.restore(3)
+        assert torch.equal(model.weight, finite) and int(rewinder.step) == 1
+
+
+def test_without_any_finite_state_the_network_is_left_as_it_is() -> None:
+    model = nn.Linear(2, 4)
+    torch.nn.init.constant_(model.weight, torch.nan)
+    rewinder = Rewind(model, blobs([0]), blobs([0]), 2)
+    rewinder.restore(2)
+    assert model.weight.isnan().all()
+
+
 def test_held_out_records_have_the_class_mix_of_forget() -> None:
     """A network that is right about class 0 only: the gap is 0, whatever the class mix of held_out."""
     model = nn.Linear(2, 4)

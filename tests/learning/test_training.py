@@ -2,7 +2,17 @@ import pytest
 import torch
 from torch import nn
 
-from unlearn_cli.learning.training import lr_factor, make_optimizer, regression_loss, set_training_mode
+from tests.methods.test_unsir import blobs
+from unlearn_cli.errors import UserError
+from unlearn_cli.learning.training import (
+    explain_single_values,
+    fit,
+    lr_factor,
+    make_optimizer,
+    regression_loss,
+    set_training_mode,
+)
+from unlearn_cli.methods.neggrad import neggrad
 
 
 def test_schedules_begin_and_end_where_they_should() -> None:
@@ -41,3 +51,22 @@ def test_frozen_batch_norm_stays_in_eval_mode_while_dropout_works() -> None:
     assert [module.training for module in model] == [True, False, True]
     set_training_mode(model, "batch")
     assert [module.training for module in model] == [True, True, True]
+
+
+def test_batch_norm_of_a_batch_of_one_record_is_explained_with_the_remedy() -> None:
+    model, record = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4)), blobs([0], n=1)
+    loss = nn.functional.cross_entropy
+    for call in (
+        lambda: fit(model, record, loss, epochs=1),
+        lambda: neggrad(model, record, record, loss, retain_weight=0.0, steps=1, batch_norm="batch"),
+    ):
+        with (
+            pytest.raises(UserError, match="a batch has one record, of which batch norm cannot compute statistics"),
+            explain_single_values(),
+        ):
+            call()
+
+
+def test_other_errors_of_a_training_are_not_translated() -> None:
+    with pytest.raises(ValueError, match="of my own"), explain_single_values():
+        raise ValueError("of my own")

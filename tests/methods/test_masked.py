@@ -1,3 +1,4 @@
+import inspect
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from unlearn_cli.learning.masking import (
 )
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
-from unlearn_cli.methods.masked import choose_steps, masked
+from unlearn_cli.methods.masked import FORGET_SHARE, TEMPERATURE, choose_steps, masked
 from unlearn_cli.runtime.run import start
 from unlearn_cli.runtime.seeds import Random
 
@@ -210,6 +211,17 @@ def test_without_retain_only_forgotten_records_enter_the_network(weights: dict[s
     model.register_forward_pre_hook(lambda module, args: seen.update(map(tuple, args[0].tolist())))
     call(model, original, [0], RECIPE, keep="none", steps=3)
     assert seen and seen <= of_forget
+
+
+@pytest.mark.parametrize("settings", [{}, {"temperature": 9.0}, {"forget_share": None}])
+def test_settings_of_mixed_batches_that_have_no_effect_are_noted(
+    settings: dict[str, Any], weights: dict[str, Tensor]
+) -> None:
+    defaults = {name: parameter.default for name, parameter in inspect.signature(masked).parameters.items()}
+    assert (defaults["forget_share"], defaults["temperature"]) == (FORGET_SHARE, TEMPERATURE)
+    with start(device="cpu") as run:
+        call(copied(weights), copied(weights).eval(), [0], RECIPE, keep="none", steps=3, **settings)
+        assert any("forget_share and temperature have no effect" in line for line in run.notes) is bool(settings)
 
 
 def test_the_guard_returns_to_the_state_before_the_other_classes_lose_a_point(weights: dict[str, Tensor]) -> None:

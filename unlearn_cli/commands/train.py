@@ -136,12 +136,15 @@ def train_network(
     current: "Session", split: str, recipe: Plugin, settings: BaseModel, weights: "Checkpoint | None"
 ) -> "nn.Module":
     """Return a network that was trained on a split, from a checkpoint's weights or from new ones."""
+    from unlearn_cli.learning.training import explain_single_values
+
     model = build_network(current, weights)
     current.note_auxiliary_heads(model)
     train = current.batches(split, augmented=True)
     inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
     current.run.prepare_optimizers()
-    with current.run.measure_time("train"), current.run.count_samples(model=model), current.run.autocast():
+    measured = current.run.measure_time("train"), current.run.count_samples(model=model)
+    with measured[0], measured[1], current.run.autocast(), explain_single_values():
         model = recipe.call(inputs, settings)
     current.settle(model, weights)
     return model

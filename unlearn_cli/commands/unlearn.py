@@ -328,6 +328,7 @@ def run_method(
     from unlearn_cli.evaluation.levels import apply_level_step
     from unlearn_cli.evaluation.measuring import predict_splits
     from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
+    from unlearn_cli.learning.training import explain_single_values
 
     method, settings = plan.method, plan.settings
     original: Any = load_original(current, options, method, weights)
@@ -339,7 +340,7 @@ def run_method(
     networks = {name: inputs[name] for name in NETWORKS if name in inputs}
     current.run.prepare_optimizers()
     with current.run.measure_time("unlearn"), current.run.count_samples(**networks):
-        with current.run.autocast():
+        with current.run.autocast(), explain_single_values():
             model = method.call(inputs, settings, (nn.Module,))
         apply_level_step(current, model, method, settings, weights, references)
     current.settle(model, weights)

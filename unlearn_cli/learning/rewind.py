@@ -3,7 +3,7 @@
     gap(step) = value on forget - value on held_out      (accuracy with the class mix of forget, or mean absolute error;
                                                           multilabel: accuracy of all labels together)
     theta <- the observed theta with the smallest |gap|; gaps within their standard error count as 0; of equal ones the
-             latest
+             latest; a state with outputs that are not finite is never taken
 
 Idea: a method that goes on after the forgotten records are as hard as never-seen ones forgets too much, or, in a repair
 phase, too little, which reveals them. The network is observed several times in a phase, and the best of these states is
@@ -15,6 +15,7 @@ The standard error is this project's: with few records, the smallest gap is that
 Warning: accuracy is only one property of forgotten records; their confidence may differ from that of never-seen ones.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,6 +56,8 @@ class Rewind:
     def restore(self, step: int) -> None:
         """Observe the last state, after `step` steps, and load the best one."""
         self._compare(step)
+        if not self.best:  # no observed state was finite: the run ends with an error on these weights
+            return
         self.model.load_state_dict(self.best)
         taken = int(self.step)
         remark(f"The state after step {taken} of {step} was taken: forgotten and held-out records differ least there.")
@@ -62,6 +65,8 @@ class Rewind:
     def _compare(self, step: int) -> None:
         with keep_modes(self.model):
             gap, error = measure_gap(self.model, self.forget, self.held_out, self.weights)
+        if not math.isfinite(gap):
+            return
         gap = abs(gap) if abs(gap) > error else 0.0
         if gap <= self.gap:
             self.gap, self.step = torch.tensor(gap), torch.tensor(step)
@@ -131,13 +136,18 @@ def measure_gap(model: nn.Module, forget: Batches, held_out: Batches, weights: T
 
 
 def measure_values(model: nn.Module, batches: Batches) -> Tensor:
-    """Return per record (n,) whether the prediction (of all labels) is right; for a regression, the absolute error."""
+    """Return per record (n,) whether the prediction (of all labels) is right; for a regression, the absolute error.
+
+    NaN where an output is not finite.
+    """
     outputs = predict_outputs(model, (x for x, _ in batches.sequential(CHUNK)))
     if is_multilabel(batches):
-        return ((outputs > 0) == (batches.targets > 0)).all(dim=1).double()
-    if batches.targets.is_floating_point():
-        return (outputs[:, 0] - batches.targets).abs().double()
-    return (outputs.argmax(dim=1) == batches.targets).double()
+        values = ((outputs > 0) == (batches.targets > 0)).all(dim=1).double()
+    elif batches.targets.is_floating_point():
+        values = (outputs[:, 0] - batches.targets).abs().double()
+    else:
+        values = (outputs.argmax(dim=1) == batches.targets).double()
+    return values.where(outputs.isfinite().all(dim=1), torch.nan)
 
 
 def _take_sample(batches: Batches) -> Batches:

@@ -1,7 +1,8 @@
 """The ordinary training loop, and the parts that the methods that train share."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -10,11 +11,13 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
+from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer, Schedule
 from unlearn_cli.runtime.processes import is_distributed
 from unlearn_cli.runtime.progress import Steps, track
 
 TaskLoss = Callable[[Tensor, Tensor], Tensor]
+SINGLE_VALUE = "Expected more than 1 value per channel"  # in torch's message
 
 
 def fit(
@@ -102,6 +105,24 @@ def set_training_mode(model: nn.Module, batch_norm: BatchNorm) -> None:
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
+
+
+@contextmanager
+def explain_single_values() -> Iterator[None]:
+    """Translate torch's error on batch norm of a batch that has one value per channel.
+
+    Raises:
+        UserError: a batch has one record.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if SINGLE_VALUE not in str(error):
+            raise
+        raise UserError(
+            "a batch has one record, of which batch norm cannot compute statistics; select more records, or set "
+            "batch_norm=frozen where the method has this setting"
+        ) from None
 
 
 def regression_loss(name: Literal["mse", "l1"]) -> TaskLoss:

@@ -58,6 +58,7 @@ STEPS, MAX_ROUNDS, HIGHER = 60, 4, 2.0  # steps of a round, rounds, factor on th
 FEWEST_STEPS, SHARE = 36, 0.02  # of a round after a short training, which reads at most this share of a retraining
 FEW_STEPS, GUARDED_STEPS, SHARE_OF_RATE = 20, 5, 0.1  # without retain: steps, between checks, share of the usual rate
 TOLERATED = 0.01  # accuracy that the other classes may lose, of held-out records
+FORGET_SHARE, TEMPERATURE = 0.25, 3.0  # the defaults
 RECOGNISED, CHECKED = 0.01, 1000  # share that may be recognised at the end, of this number of forgotten records
 
 
@@ -102,6 +103,7 @@ def masked(
     lost = mask_classes(forget_classes, forget_inputs.batches.num_outputs, forget_inputs.batches.targets.device)
     teacher, rate = Teacher(original, lost, temperature), suit_rate(choose_class_rate(recipe), original)
     if retain_inputs is None:
+        note_unused(forget_share, temperature)
         unlearn_last_layer(model, original, forget_classes, input_shape, random)
         guard = Guard.of(original, held_out, forget_classes) if held_out else None
         lr = lr or SHARE_OF_RATE * rate
@@ -112,6 +114,12 @@ def masked(
         pace = Pace(steps or round(STEPS / fewer), lr, num_rounds, forget_share, batch_norm or "batch")
         distil_in_rounds(model, teacher, forget_inputs, retain_inputs, pace)
     return model
+
+
+def note_unused(forget_share: float | None, temperature: float) -> None:
+    """Add a note if settings of the mixed batches, of which there are none without retain, were changed."""
+    if (forget_share, temperature) != (FORGET_SHARE, TEMPERATURE):
+        note("masked: without the records of retain, forget_share and temperature have no effect")
 
 
 def choose_steps(recipe: Recipe, retain: Batches) -> int:
@@ -143,7 +151,10 @@ def distil_in_rounds(
         distil(model, teacher, batches.steps(pace.num_steps), rate, pace.batch_norm)
         if share_recognised(model, forget, teacher.lost) <= RECOGNISED:
             return
-    note("masked: after the last round the classes are still recognised, so only the level step hides them; raise lr")
+    note(
+        "masked: after the last round the classes are still recognised, so a level step, if it follows, only hides "
+        "them; raise lr"
+    )
 
 
 def share_recognised(model: nn.Module, forget: UnlabelledBatches, lost: Tensor) -> float:

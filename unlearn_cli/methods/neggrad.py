@@ -49,12 +49,13 @@ def neggrad(
     task_loss: TaskLoss,
     *,
     held_out: Batches | None = None,
-    retain_weight: Annotated[NonNegativeFloat, Doc("a, weight of the loss on retain; 0: retain is not read")] = 1.0,
+    retain_weight: Annotated[NonNegativeFloat, Doc("a, weight of the loss on retain; 0: only ascent on forget")] = 1.0,
     forget_weight: Annotated[
         PositiveFloat | None, Doc("w, weight of the loss on forget; null: 1 if retain lacks the classes, else 0.2")
     ] = None,
     steps: Annotated[
-        PositiveInt | None, Doc("number of steps; null: 100 if retain lacks the classes, else 5 epochs over retain")
+        PositiveInt | None,
+        Doc("number of steps; null: 100 if retain lacks the classes, else 5 epochs over retain, 200 steps or more"),
     ] = None,
     lr: Annotated[PositiveFloat | None, Doc("constant learning rate; null: 0.001, less if layers are wide")] = None,
     optimizer: Annotated[Optimizer, Doc("Adam, or SGD without momentum")] = "adam",

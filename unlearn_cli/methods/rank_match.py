@@ -36,7 +36,8 @@ most 15, because a short training underrates what is unlike the rest, and the ne
 records need none: their targets stay near the original's log-odds if it does not memorise. Both tasks have
 the same other defaults but three. s (`distillation`): 0.5 for a classification, 0 for a regression. `steps`: 40 % of
 the original's epochs over retain, at least 4 and at most 12, for a classification, 25 % and at most 8 for such a group,
-fewer if few records are forgotten; 10 epochs for a regression. `lr`: that of the original for a classification; for a
+fewer if few records are forgotten; 10 epochs for a regression; always at least 200 steps, which on very few records are
+more epochs than the original's. `lr`: that of the original for a classification; for a
 regression a tenth of the median size of new weights (learning.adaptive_training).
 """
 
@@ -58,7 +59,7 @@ from unlearn_cli.learning.step_sizes import suit_rate
 from unlearn_cli.learning.training import TaskLoss, fit, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc
 from unlearn_cli.runtime.progress import track
-from unlearn_cli.runtime.run import report_setting
+from unlearn_cli.runtime.run import note, report_setting
 
 SUMMARY = "as uncertain as never-seen records of the same rank"
 LIKE_ORIGINAL = True
@@ -98,7 +99,7 @@ def rank_match(
     *,
     steps: Annotated[
         PositiveInt | None,
-        Doc("number of steps; null: 40 % of the original's epochs over retain, 4 to 12 epochs; of a regression 10"),
+        Doc("number of steps; null: 40 % of the original's epochs over retain, 4 to 12 of them and 200 steps or more"),
     ] = None,
     lr: Annotated[
         PositiveFloat | None,
@@ -124,6 +125,8 @@ def rank_match(
     """Train on retain, and on forget with the matched targets, which are updated about every 40 steps."""
     is_regression, budget = forget.targets.is_floating_point(), USUAL
     if is_regression:
+        if blindspot_epochs is not None:
+            note("rank_match: blindspot_epochs has no effect on a regression")
         targets = MatchedResiduals(original, forget, retain, held_out, task_loss)
     else:
         parts = forget, retain, held_out
