@@ -45,8 +45,9 @@ def run(
 
     `inputs` are the command's checkpoints, `options` those that options name, such as ("--reference", path).
     """
-    names = [path.parent.name for path in inputs]  # inputs lie in the cache too: their folder is their digest
-    names += [word for option, path in options for word in (option, path.parent.name)]
+    name = name_tensors if command == "attack" else name_folder
+    names = [name(path) for path in inputs]
+    names += [word for option, path in options for word in (option, name(path))]
     code = [digest_code(f"methods/{arguments[1]}.py")] if command == "unlearn" else []
     key = json.dumps([command, manifest, arguments, names, VERSION, *code])
     out = CACHE / hashlib.sha256(key.encode()).hexdigest()[:24]
@@ -60,6 +61,16 @@ def run(
         if done.returncode not in (0, 3, 4):
             raise SystemExit(f"'{command}' ended with exit code {done.returncode}")
     return out
+
+
+def name_folder(path: Path) -> str:
+    """Return the folder of a checkpoint: those of the cache are named by the digest of how they were made."""
+    return path.parent.name
+
+
+def name_tensors(path: Path) -> str:
+    """Return the digest of a checkpoint's tensors: a long attack is the same after a change of a method's wording."""
+    return report(path.parent)["subject"]["tensor_digest"]
 
 
 def digest_code(file: str) -> str:

@@ -31,6 +31,7 @@ def test_the_influence_is_that_of_a_training_without_the_record() -> None:
 
     def train(rows: torch.Tensor) -> nn.Linear:
         model = nn.Linear(2, 4)
+        model.load_state_dict({"weight": torch.zeros(4, 2), "bias": torch.zeros(4)})
         optimizer = torch.optim.LBFGS(
             model.parameters(), max_iter=500, tolerance_grad=1e-9, line_search_fn="strong_wolfe"
         )
