@@ -141,7 +141,7 @@ def mix(values: Values, order: Sequence[str], labels: np.ndarray) -> np.ndarray:
 def correlate(values: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> float:
     """Return Spearman's correlation within the classes, averaged by their size."""
     classes = [labels == label for label in np.unique(labels) if (labels == label).sum() >= FEWEST]
-    correlations = [spearmanr(values[rows], truth[rows]).statistic for rows in classes]
+    correlations = [spearmanr(values[rows], truth[rows])[0] for rows in classes]
     return float(np.average(correlations, weights=[rows.sum() for rows in classes]))
 
 
