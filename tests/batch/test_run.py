@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.batch.tiny import ask, batch, change, document, ids_of, ledger_of
+from tests.tiny import invoke
 from unlearn_cli.batch import attempts
 from unlearn_cli.batch.ledger import clock
 from unlearn_cli.batch.open_batch import open_batch
@@ -41,6 +42,31 @@ def test_requests_are_united_carried_out_once_and_filed(project: Path) -> None:
     assert len(report["manifest"]["selection_digest"]) == 64
     assert sorted(path.name for path in (project / "requests" / "done").iterdir()) == ["DSR-1.yaml", "DSR-2.yaml"]
     assert batch(project, "verify").exit_code == 0
+
+
+def test_a_method_takes_the_batch_size_of_the_original_unless_deletion_yaml_states_one(project: Path) -> None:
+    words = [
+        "-m",
+        project / "data.yaml",
+        "--batch-size",
+        32,
+        "--set",
+        "epochs=10",
+        "--set",
+        "lr=0.05",
+        "--device",
+        "cpu",
+    ]
+    trained = invoke("train", *words, "-o", project / "small")
+    assert trained.exit_code == 0, trained.stderr
+    change(project, "original/model.safetensors", "small/model.safetensors")
+    change(project, "methods: [finetune]", "methods: [distil]")
+    change(project, "settings: {finetune: {epochs: 1}}", "settings: {}")
+    for number, size in enumerate((32, 64)):
+        ask(project, f"DSR-{number}", ids=[f"rec-{number + 1}"])
+        assert document(project)["done"] == [f"DSR-{number}"]
+        assert report_of(project / "models" / f"v000{number + 1}")["environment"]["batch_size"] == size
+        change(project, "common: {device: cpu", "common: {device: cpu, batch_size: 64")
 
 
 def test_no_id_is_left_in_the_folder_of_a_run_in_the_ledger_or_in_the_log(project: Path) -> None:

@@ -47,7 +47,8 @@ class Setup:
 
     def run_options(self, half: Half | None = None) -> RunOptions:
         """Return the options of the commands that a run calls."""
-        return RunOptions(**self.deletion.common.model_dump(), allow_code=self.allow_code, half=half, cache=False)
+        common = self.deletion.common.model_dump(exclude_unset=True)  # methods may choose what is not stated
+        return RunOptions(**common, allow_code=self.allow_code, half=half, cache=False)
 
     def complete_settings(self, name: str) -> BaseModel:
         """Return the settings of a method of deletion.yaml."""
