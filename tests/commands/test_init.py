@@ -582,3 +582,35 @@ def test_as_many_labels_as_the_network_has_outputs(tmp_path: Path) -> None:
     assert "label" in document["guessed"] and "the last 3 columns of 0 and 1" in text
     fill_in(out, "classes: [sea]")
     run_dry(model, out, tmp_path / "o")
+
+
+TEXT_NETWORK = """\
+from torch import nn
+
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.head = nn.Embedding(50, 8), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(self.words(x.long()).mean(1))
+"""
+
+
+def test_a_network_for_texts_without_a_tokenizer_gets_a_draft_to_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_words.py").write_text(TEXT_NETWORK, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    save_file({"words.weight": torch.zeros(50, 8), "head.weight": torch.zeros(2, 8), "head.bias": torch.zeros(2)},
+              tmp_path / "m.safetensors")  # fmt: skip
+    texts = ("the very bad plot", "a good film")
+    rows = [f"{number},{texts[number % 2]} {number},{number % 2}" for number in range(60)]
+    (tmp_path / "reviews.csv").write_text("id,review,label\n" + "\n".join(rows) + "\n")
+    out = tmp_path / "data.yaml"
+    words = ("--architecture", "own_words:Words", "--allow-code", "--out", out, "--device", "cpu")
+    result = invoke("init", tmp_path / "m.safetensors", tmp_path / "reviews.csv", *words)
+    assert result.exit_code == 0 and "nothing states how the texts become numbers" in result.stderr
+    table = yaml.safe_load(out.read_text())["data"]["train"]["table"]
+    assert (table["text"], table["label"]) == (["review"], "label")

@@ -210,6 +210,12 @@ def choose_draft(
             "builds the network, or name it with --architecture; 'inspect --try timm' compares timm's networks"
         )
         return first, None
+    if lacks_tokens(first):
+        console.warn(
+            "nothing states how the texts become numbers, so nothing was tried; add 'tokens' with the tokenizer or the "
+            "number of buckets, and the length, to data.transform, and set input.shape"
+        )
+        return first, None
     from unlearn_cli.commands.draft_check import DraftInputs, find_trial
 
     inputs = DraftInputs(weights.path, options.out.parent, run_options)
@@ -221,6 +227,12 @@ def choose_draft(
     better = [(trial, each) for trial, each in trials if trial.is_better_than_chance]
     trial, draft = min(better or trials[:1], key=lambda pair: pair[0].loss, default=(None, first))
     return (add_trial(draft, trial) if trial else draft), trial
+
+
+def lacks_tokens(draft: ManifestDraft) -> bool:
+    """Return whether the data has columns of text, and no file of the model states its tokenizer."""
+    has_text = any("text" in source.get("table", {}) for source in draft.layout.sources.values())
+    return has_text and not any("tokens" in step for step in draft.transform)
 
 
 def fit_task(layout: DataLayout, model: "ModelDraft", data: Path) -> DataLayout:
