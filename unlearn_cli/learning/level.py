@@ -92,7 +92,7 @@ def set_level(
     if level is None:
         remark(describe_refit(reached, recipe))
     else:
-        report_setting("known_level", level.mean)
+        report_setting("known_level", round(level.mean, 3))
         remark(describe_known(reached, level, has_forget=forget is not None))
 
 
