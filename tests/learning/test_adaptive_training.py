@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tests.methods.test_blindspot import records
 from unlearn_cli.learning.adaptive_training import (
@@ -89,6 +89,35 @@ def test_a_goal_that_cannot_be_reached_ends_after_the_largest_number_of_epochs()
     batches = records("retain", -1, 1, n=12)
     assert GoalTraining(network(), batches, MSE, 1e-6, "train").run(0.0) == 90
     assert GoalTraining(network(), batches, MSE, 1e-6, "train").run(0.0, most_epochs=4) == 6
+
+
+def test_the_average_ends_the_training_as_soon_as_it_has_reached_the_goal() -> None:
+    """The weights of the epoch before had not reached it, and the network has the average, as a test keeps it."""
+    batches, model = records("retain", -1, 1), network()
+    goal = 0.1 * measure_loss(model, batches, MSE)
+    training = GoalTraining(model, batches, MSE, 0.02, "train")
+    epochs = training.run_to_average(goal)
+    assert 1 < epochs < 60 and measure_loss(model, batches, MSE) <= goal
+    other = GoalTraining(network(), batches, MSE, 0.02, "train")
+    assert other.run_to_average(0.0, most_epochs=epochs - 1) == epochs - 1
+    assert measure_loss(other.model, batches, MSE) > goal
+    assert GoalTraining(network(), batches, MSE, 1e-6, "train").run_to_average(0.0) == 60
+
+
+def test_another_loss_can_be_minimised_than_the_one_with_the_goal() -> None:
+    batches, first, second = records("retain", -1, 1), network(), network()
+    seen: list[Tensor] = []
+
+    def doubled(outputs: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        seen.append(x)
+        return MSE(outputs, 2 * y)
+
+    GoalTraining(first, batches, MSE, 0.02, "train", doubled).run_to_average(0.0, most_epochs=2)
+    twice = batches.relabelled(2 * batches.targets)
+    GoalTraining(second, twice, MSE, 0.02, "train").run_to_average(0.0, most_epochs=2)
+    assert len(seen) == 2 * len(batches)
+    for own, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(own, other)
 
 
 def test_it_depends_on_the_seed_only() -> None:

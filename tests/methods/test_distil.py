@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from tests.methods.test_unsir import accuracy, blobs, copied, network
 from tests.tiny import same
+from unlearn_cli.learning.adaptive_training import MOST_EPOCHS, measure_loss
+from unlearn_cli.learning.adaptive_training import choose_lr as choose_rate_of_weights
 from unlearn_cli.learning.masking import MaskedDistillation
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
@@ -90,10 +92,29 @@ def test_without_the_originals_outputs_it_is_the_training_of_the_recipe(
     assert same(model.state_dict(), trained.state_dict())
 
 
-def test_a_recipe_that_is_not_recorded_is_stated(
-    weights: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
-) -> None:
-    forget(weights, [0], Recipe(epochs=2))
-    assert "the recipe of the original is not recorded" in capsys.readouterr().err
-    forget(weights, [0], Recipe(epochs=2), epochs=1)
-    assert capsys.readouterr().err.count("not recorded") == 0
+def test_without_a_recipe_the_training_ends_near_the_originals_loss(weights: dict[str, Tensor]) -> None:
+    loss, retain = nn.functional.cross_entropy, blobs([1, 2, 3])
+    with start(device="cpu") as run:
+        model = forget(weights, [0], Recipe())
+        assert measure_loss(model, retain, loss) <= max(0.01, 1.1 * measure_loss(copied(weights), retain, loss))
+        assert run.chosen_settings["epochs"] < MOST_EPOCHS
+        assert run.chosen_settings["lr"] == pytest.approx(choose_rate_of_weights(network()), rel=0.3)
+        assert any("no recipe of the original is recorded" in line for line in run.notes)
+        assert not any("set epochs and lr" in line for line in run.notes)
+    assert accuracy(model, [0]) == 0
+    assert accuracy(model, [1, 2, 3]) > 0.95
+
+
+def test_a_loss_that_is_not_reached_is_noted(weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GOAL", 0.0)
+    monkeypatch.setattr(module, "SMALLEST_GOAL", 0.0)
+    with start(device="cpu") as run:
+        forget(weights, [0], Recipe(), lr=1e-5)
+        assert run.chosen_settings == {"epochs": MOST_EPOCHS, "lr": 1e-5}
+        assert any(line.endswith("not 0; set epochs and lr") for line in run.notes)
+
+
+def test_epochs_that_are_set_need_no_recipe(weights: dict[str, Tensor]) -> None:
+    with start(device="cpu") as run:
+        forget(weights, [0], Recipe(), epochs=1)
+        assert run.chosen_settings["epochs"] == 1 and not run.notes

@@ -11,13 +11,15 @@ Zhang, arXiv 1212.1824):
     a_k = (1 - w) a_{k-1} + w theta_k,   w = min(1, 5 / (k + 4))
 
 If the average reaches the goal before the weights do, the weights are still noisy: the rate then falls to 0 over half
-as many further steps. If both have reached it, the network has begun to memorise, and the average is the result.
+as many further steps. If both have reached it, the network has begun to memorise, and the average is the result. Where
+the average is always the result (`run_to_average`), the training ends as soon as the average has reached the goal.
 
 A training of a given number of epochs, which need not be whole, needs enough steps: `shrink_batches` makes the batches
 of small data smaller, which costs no more samples. New weights can follow first layers that are taken from another
 network (`copy_first_layers`), which then need no training from the beginning.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -30,10 +32,13 @@ from unlearn_cli.plugins.types import Schedule
 from unlearn_cli.runtime.processes import full_tensor
 from unlearn_cli.runtime.progress import track
 
+BatchLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # of outputs, inputs and targets of a batch
+
 LR_SHARE = 0.1
 MOST_EPOCHS = 60  # at the constant rate; reached only if the goal is not
 DECAY_SHARE = 0.5  # steps of the falling rate, as a share of those before
 CHECK_SHARE = 0.2  # the loss is measured after every epoch, later after this share of the epochs so far
+CHECK_SHARE_OF_AVERAGE = 0.1
 MOST_RECORDS = 4096  # random records on which the loss is measured
 CHUNK = 512  # records per forward pass
 ENOUGH_STEPS, SMALLEST_BATCH = 100, 32
@@ -128,8 +133,18 @@ def _list_averaged(model: nn.Module) -> list[Tensor]:
 class GoalTraining:
     """Training of a network on some records until its loss on them reaches a goal; see the module's docstring."""
 
-    def __init__(self, model: nn.Module, records: Batches, task_loss: TaskLoss, lr: float, phase: str) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        records: Batches,
+        task_loss: TaskLoss,
+        lr: float,
+        phase: str,
+        batch_loss: BatchLoss | None = None,
+    ) -> None:
+        """`batch_loss` is minimised, by default `task_loss`, which is compared with the goal."""
         self.model, self.records, self.task_loss, self.lr, self.phase = model, records, task_loss, lr, phase
+        self.batch_loss = batch_loss or (lambda outputs, x, y: task_loss(outputs, y))
         self.optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
         self.average = WeightAverage(model)
 
@@ -148,6 +163,18 @@ class GoalTraining:
                 break
         self._lower_rate(round(DECAY_SHARE * epochs * len(self.records)))
         return epochs * (1 + DECAY_SHARE)
+
+    def run_to_average(self, goal: float, most_epochs: int = MOST_EPOCHS) -> int:
+        """Train until the average of the weights reaches the goal, put it into the network, and return the epochs."""
+        epochs = 0
+        while True:
+            count = min(most_epochs - epochs, max(1, int(CHECK_SHARE_OF_AVERAGE * epochs)))
+            self._train_at_constant_rate(epochs, count)
+            epochs += count
+            self.average.exchange(self.model)
+            if epochs == most_epochs or measure_loss(self.model, self.records, self.task_loss) <= goal:
+                return epochs
+            self.average.exchange(self.model)
 
     def _train_at_constant_rate(self, first: int, count: int) -> None:
         """Train for some epochs; in the first of all, the rate rises from 0."""
@@ -168,7 +195,7 @@ class GoalTraining:
             steps.log(loss=self._step(x, y))
 
     def _step(self, x: Tensor, y: Tensor) -> Tensor:
-        loss = self.task_loss(self.model(x), y)
+        loss = self.batch_loss(self.model(x), x, y)
         take_step(self.optimizer, loss)
         return loss
 
