@@ -60,8 +60,8 @@ def test_a_method_takes_the_batch_size_of_the_original_unless_deletion_yaml_stat
     trained = invoke("train", *words, "-o", project / "small")
     assert trained.exit_code == 0, trained.stderr
     change(project, "original/model.safetensors", "small/model.safetensors")
-    change(project, "methods: [finetune]", "methods: [distil]")
-    change(project, "settings: {finetune: {epochs: 1}}", "settings: {}")
+    change(project, "methods: [finetune]", "methods: [rank_match]")
+    change(project, "settings: {finetune: {epochs: 1}}", "settings: {rank_match: {steps: 20}}")
     for number, size in enumerate((32, 64)):
         ask(project, f"DSR-{number}", ids=[f"rec-{number + 1}"])
         assert document(project)["done"] == [f"DSR-{number}"]
