@@ -7,8 +7,8 @@
 Idea: the result never saw the forgotten records, so it treats them much as a retrained network does, whatever they are:
 random records, a person, whole classes. The original's outputs contain more about a retained record than its label, and
 the average of the weights is as good as a rate that falls to 0, so training needs fewer steps. It ends where the
-original ended, in a loss instead of epochs, and its rate follows the size of the new weights: the recipe of the original
-need not be recorded. It suits where other methods approach the cost of retraining, or where neither forgotten nor
+original ended, in a loss instead of epochs, and its rate follows the size of the new weights, so no recipe of the
+original is needed. It suits where other methods approach the cost of retraining, or where neither forgotten nor
 held-out records are at hand.
 
 Source: distillation of Hinton et al., arXiv 1503.02531, into a network of the same architecture: Furlanello et al.,
