@@ -45,19 +45,8 @@ def test_requests_are_united_carried_out_once_and_filed(project: Path) -> None:
 
 
 def test_a_method_takes_the_batch_size_of_the_original_unless_deletion_yaml_states_one(project: Path) -> None:
-    words = [
-        "-m",
-        project / "data.yaml",
-        "--batch-size",
-        32,
-        "--set",
-        "epochs=10",
-        "--set",
-        "lr=0.05",
-        "--device",
-        "cpu",
-    ]
-    trained = invoke("train", *words, "-o", project / "small")
+    words = ["--batch-size", "32", "--set", "epochs=10", "--set", "lr=0.05", "--device", "cpu"]
+    trained = invoke("train", "-m", project / "data.yaml", *words, "-o", project / "small")
     assert trained.exit_code == 0, trained.stderr
     change(project, "original/model.safetensors", "small/model.safetensors")
     change(project, "methods: [finetune]", "methods: [rank_match]")

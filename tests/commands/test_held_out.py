@@ -310,6 +310,13 @@ def test_shadow_runs_give_the_input_too(project: Path) -> None:
     assert "held_out" in json.loads(Path("runs", "plan.json").read_text())
 
 
+def test_shadow_runs_do_not_rewind_whole_classes_either(project: Path) -> None:
+    flags = ["--method", "neggrad", "--shadows", "runs", "--cells", "0", "--device", "cpu", "--set", "steps=1"]
+    result = invoke("shadow", "-m", "manifest.yaml", *flags, "--train-set", "epochs=1")
+    assert result.exit_code == 0, result.stderr
+    assert "held_out" not in json.loads(Path("runs", "plan.json").read_text())
+
+
 @pytest.mark.parametrize("explicit", [False, True])
 def test_whole_classes_are_not_rewound_and_all_of_test_is_reported(
     explicit: bool, original: Path, project: Path
@@ -338,22 +345,10 @@ def write_validation(folder: Path, digits: list[int], forget: str) -> None:
 
 def test_held_out_records_of_the_forgotten_class_only_are_refused(original: Path, project: Path) -> None:
     write_validation(project, [3], "{classes: [3]}")
-    arguments = [
-        "unlearn",
-        original,
-        "-m",
-        "manifest.yaml",
-        "--method",
-        "masked",
-        "--set",
-        "keep=held_out",
-        "-o",
-        "out",
-    ]
-    result = invoke(*arguments)
-    assert (
-        result.exit_code == 2 and "the held-out records (validation) have only the forgotten classes" in result.stderr
-    )
+    words = ["--method", "masked", "--set", "keep=held_out", "-o", "out"]
+    result = invoke("unlearn", original, "-m", "manifest.yaml", *words)
+    assert result.exit_code == 2
+    assert "the held-out records (validation) have only the forgotten classes" in result.stderr
     assert not Path("out").exists()
 
 

@@ -31,11 +31,11 @@ def skip_rewind_of_classes(method: Plugin, settings: BaseModel, manifest: Manife
     return settings.model_copy(update={REWIND: "last"})
 
 
-def check_held_out(opened: RunInputs) -> None:
+def check_held_out_classes(opened: RunInputs) -> None:
     """Check that the records of `held_out`, if the method reads them, contain the classes that it compares.
 
     Raises:
-        UserError: whole classes are forgotten, and there is no held-out record of another class.
+        UserError: whole classes are forgotten, and all held-out records are of these classes.
     """
     dataset = opened.dataset
     if HELD_OUT not in dataset.splits or dataset.task != "classification":

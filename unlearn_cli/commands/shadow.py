@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from unlearn_cli import console
+from unlearn_cli.commands.held_out_checks import check_held_out_classes, skip_rewind_of_classes
 from unlearn_cli.commands.manifest_inputs import check_selection, open_manifest
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow_game import MOST_RETAINED, Game
@@ -52,6 +53,7 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     training = plugin.complete_settings(recipe, None, options.training)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
+    settings = skip_rewind_of_classes(method, settings, manifest)
     suitability.check(method, manifest.sections, manifest.task, options.manifest, settings)
     suitability.check(plugin.load("attacks", "population"), manifest.sections, manifest.task, options.manifest)
     held_out = "held_out" in method.list_inputs(settings)
@@ -65,6 +67,7 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
         facts_next_to=options.folder,
     )
     check_selection(method, opened.dataset, manifest.sections, options.manifest)
+    check_held_out_classes(opened)
     game = prepare_game(opened, method, settings, recipe, training, options)
     plan = {**describe_data(opened), **describe_recipe(game, options.canaries)}
     shadows.check_plan(options.folder, plan)

@@ -20,6 +20,7 @@ from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session, start
 from unlearn_cli.evaluation.targets import as_lineage, choose_training_target
 from unlearn_cli.learning.shadows import RETAINED_PREFIX, draw_membership
+from unlearn_cli.learning.training import explain_single_values
 from unlearn_cli.runtime.seeds import derive_seed
 from unlearn_cli.stats.signals import phi
 from unlearn_cli.storage import owners
@@ -47,7 +48,7 @@ def train_and_unlearn(
         before = compute_signals(current, trained, "before")
         weights = pass_through_file(current, trained)
         inputs = make_method_inputs(current, game.method, game.settings, weights, current.load(weights))
-        with current.run.autocast():
+        with current.run.autocast(), explain_single_values():
             unlearned = game.method.call(inputs, game.settings)
         apply_level_step(current, unlearned, game.method, game.settings, weights, [])
         return before | compute_signals(current, unlearned, "after")
@@ -65,7 +66,7 @@ def fit(game: Game, current: Session, split: str) -> nn.Module:
     model = current.fresh("fresh")
     check_logits(current, model)
     inputs = {"model": model, "train": current.batches(split, augmented=True), "task_loss": current.task_loss()}
-    with current.run.autocast():
+    with current.run.autocast(), explain_single_values():
         return game.recipe.call(inputs, game.training)
 
 

@@ -13,7 +13,7 @@ from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.evaluate import select_computable
 from unlearn_cli.commands.gated_splits import check_gated_splits
-from unlearn_cli.commands.held_out_checks import check_held_out, skip_rewind_of_classes
+from unlearn_cli.commands.held_out_checks import check_held_out_classes, skip_rewind_of_classes
 from unlearn_cli.commands.manifest_inputs import check_selection, open_manifest
 from unlearn_cli.commands.plan import plan_unlearning, show_counts_of_failure
 from unlearn_cli.commands.report_result import (
@@ -133,7 +133,7 @@ def open_selection(
         alternative=method.find_alternative(settings, "held_out"),
     )
     check_selection(method, opened.dataset, manifest.sections, options.manifest)
-    check_held_out(opened)
+    check_held_out_classes(opened)
     if constant := constant_network(opened):
         console.warn(constant)
     return opened

@@ -19,12 +19,12 @@ FIT_SAMPLE, LOGITS_SAMPLE = 1000, 64  # records to check
 
 
 def check_fits(session: Session, model: nn.Module, weights: Checkpoint, path: Path, name: str = "train") -> None:
-    """Refuse a network that is no better than chance on its training data (`name`, or train where it is absent).
+    """Refuse a network that is not better than chance on its training data (`name`, or train where it is absent).
 
     With a wrong input mean or class order, forgetting would look perfect.
 
     Raises:
-        UserError: on a sample of the split, the network is no better than the frequencies of the labels; it recognises
+        UserError: on a sample of the split, the network is not better than the label frequencies; it recognises
             the records of some classes as one another; or the outputs of a regression are far from the labels and
             their scale is not recorded.
     """

@@ -1,8 +1,11 @@
 """Distilled retraining: new weights learn retain from its labels and from the original, until they know it as well.
 
-    theta <- new weights; Adam steps on the loss over retain  (1 - s) CE(f(x), y) + s KL(q(x) || softmax(f(x)))
-    q(x) = softmax of the original's outputs over the classes that retain has; other classes get exactly 0
-    result: the running average of theta, as soon as its CE on retain is at most `goal` times the original's
+    theta <- new weights, then Adam steps over retain on the loss
+             (1 - s) CE(f(x), y) + s KL(q(x) || softmax(f(x)))
+    q(x) = softmax of the original's outputs over the classes of retain;
+           the other classes get exactly 0
+    result: the running average of theta, as soon as its CE on retain is at
+            most `goal` times the original's
 
 Idea: the result never saw the forgotten records, so it treats them much as a retrained network does, whatever they are:
 random records, a person, whole classes. The original's outputs contain more about a retained record than its label, and

@@ -37,8 +37,9 @@ records need none: their targets stay near the original's log-odds if it does no
 the same other defaults but three. s (`distillation`): 0.5 for a classification, 0 for a regression. `steps`: 40 % of
 the original's epochs over retain, at least 4 and at most 12, for a classification, 25 % and at most 8 for such a group,
 fewer if few records are forgotten; 10 epochs for a regression; always at least 200 steps, which on very few records are
-more epochs than the original's. `lr`: that of the original for a classification; for a
-regression a tenth of the median size of new weights (learning.adaptive_training).
+more epochs than the original's. `lr`: that of the original for a classification, so batches have the size that it was
+trained with, unless --batch-size is given; for a regression a tenth of the median size of new weights
+(learning.adaptive_training).
 """
 
 from collections.abc import Mapping

@@ -60,5 +60,5 @@ def _make_exchange(labels: np.ndarray, predicted: np.ndarray, cycle: tuple[int, 
 
 
 def _is_significant(exchange: Exchange) -> bool:
-    """Return whether so many hits are improbable if each has the probability 1/2 (a binomial distribution)."""
+    """Return whether this number of hits, or more, is improbable if each has the probability 1/2 (binomial)."""
     return bool(betainc(exchange.hits, exchange.n - exchange.hits + 1, 0.5) < LEVEL)
